@@ -1,0 +1,36 @@
+"""The one command, `weighbridge`: composed of the rooms' verbs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from eval import commands as judge_verbs
+from router import commands as router_verbs
+from router.errors import WeighbridgeError
+
+app = typer.Typer(
+    name="weighbridge",
+    help="Weighs each query and sends it down the cheapest road that can carry it. Start with `weighbridge demo`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+router_verbs.register(app)
+judge_verbs.register(app)
+
+
+def main() -> None:
+    """Run; an error raised on purpose becomes one line on standard error and exit code 2."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app()
+    except WeighbridgeError as err:
+        print(f"weighbridge: {' '.join(str(err).split())}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

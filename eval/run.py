@@ -1,0 +1,139 @@
+"""The run: what a replay recorded. Every table, JSON and plot is a pure function of runs.
+
+One JSON object a line: first the header, then one record per query, keys sorted, probabilities with 6 decimals, no
+clock and no host name; so the same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from router.errors import RunError
+from router.files import canonical_json, write_atomic
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What was replayed, by whom, with which prices.
+
+    router: a name. bundle: the bundle's id, None for a baseline. classes: head -> labels in column order.
+    routes: name -> {"cost_usd", "latency_ms_p50", "latency_ms_p95"}, all assumptions of the route table (`simulated`).
+    """
+
+    router: str
+    bundle: str | None
+    dataset: str
+    fingerprint: str
+    split: str
+    n: int
+    seed: int
+    threshold: float
+    classes: Mapping[str, Sequence[str]]
+    desks: Sequence[str]
+    policy: Mapping[str, Any]
+    policy_hash: str
+    cheap: str
+    routes: Mapping[str, Mapping[str, float]]
+    price_date: str
+    simulated: bool = True
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One query's decision beside its labels. probabilities: head -> list in the header's column order.
+
+    true_route is None where the labels leave it open. cost and latency are simulated from the route's assumptions.
+    """
+
+    query_id: str
+    text: str
+    route: str
+    rule: str
+    confidence: float
+    novelty: float
+    probabilities: Mapping[str, Sequence[float]]
+    also: Sequence[str]
+    labels: Mapping[str, str | None]
+    also_label: Sequence[str]
+    true_route: str | None
+    language: str | None
+    persona: str | None
+    unit: str
+    cost_usd: float
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A header and n records, in the order of the data."""
+
+    header: Header
+    records: tuple[Record, ...]
+
+    def to_text(self) -> str:
+        """The bytes of the file, as text."""
+        lines = [canonical_json(asdict(self.header)), *(canonical_json(asdict(record)) for record in self.records)]
+        return "\n".join(lines) + "\n"
+
+    def probabilities(self, head: str) -> npt.NDArray[np.float64]:
+        """(n, k) in the header's column order."""
+        rows = [record.probabilities[head] for record in self.records]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.header.classes[head]))
+
+    def labelled(self, head: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """(positions of the records that have a label of this head, their class numbers)."""
+        classes = {label: j for j, label in enumerate(self.header.classes[head])}
+        pairs = [
+            (i, classes[label])
+            for i, record in enumerate(self.records)
+            if (label := record.labels.get(head)) is not None
+        ]
+        table = np.array(pairs, dtype=np.intp).reshape(len(pairs), 2)
+        return table[:, 0], table[:, 1]
+
+    @property
+    def units(self) -> list[str]:
+        """The n names of what the bootstrap draws whole."""
+        return [record.unit for record in self.records]
+
+
+def write_run(run: Run, path: Path) -> None:
+    """Write the run, whole or not at all."""
+    write_atomic(path, run.to_text())
+
+
+def read_run(path: Path) -> Run:
+    """Read a run. Raises RunError naming file and line."""
+    line = 0
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        header = json.loads(lines[0])
+        if header["schema_version"] > SCHEMA_VERSION:
+            raise RunError(
+                f"{path}: schema {header['schema_version']} is newer than this version reads ({SCHEMA_VERSION}); update Weighbridge."
+            )
+        records = []
+        for line, raw in enumerate(lines[1:], start=2):  # noqa: B007  # the handler below names it
+            records.append(Record(**json.loads(raw)))
+        run = Run(header=Header(**header), records=tuple(records))
+    except FileNotFoundError as err:
+        raise RunError(
+            f"{path}: no such run; make one with `weighbridge replay --bundle B --data D --out {path}`."
+        ) from err
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as err:
+        if isinstance(err, RunError):
+            raise
+        raise RunError(f"{path}, line {line or 1}: not a run ({err}); replay again with `weighbridge replay`.") from err
+    if len(run.records) != run.header.n:
+        raise RunError(f"{path}: holds {len(run.records)} records, its header says {run.header.n}; replay again.")
+    return run

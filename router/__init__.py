@@ -1,0 +1,1 @@
+"""The kernel: from text to a decision, and the shelf where fitted routers stand."""

@@ -1,0 +1,61 @@
+"""The card of a bundle: written from the manifest by `save`, so that it cannot say what is not so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def card_text(manifest: Mapping[str, Any]) -> str:
+    """Markdown: what the router was trained on, how each head was chosen, what was measured, and what it is not for."""
+    fitted, encoder, card = manifest["fitted"], manifest["encoder"], manifest["card"]
+    lines = [
+        f"# Router trained on {card['name']} {card['version']}",
+        "",
+        f"- encoder: {encoder['name']} ({encoder['sentence_dim']} of {encoder['dim']} columns are the sentence embedding),"
+        f" digest {encoder['digest'][:16]}",
+        f"- training queries: {fitted['train_n']:,}, fingerprint {fitted['train_fingerprint'][:16]}, seed {fitted['seed']}",
+        f"- threshold: P({manifest['routes']['policy']['complexity']['cheap']}) >= {manifest['threshold']:.4f} goes the cheap road,"
+        f" chosen on {fitted['calibration_n']:,} calibration queries",
+        f"- price date: {manifest['routes']['price_date']}",
+        "",
+        "## Heads, chosen by grouped cross-validation on the training split",
+        "",
+        "| head | n | C | n-gram weight | calibration | out-of-fold accuracy | out-of-fold log-loss |",
+        "|---|---|---|---|---|---|---|",
+        *(_head_row(name, entry) for name, entry in fitted["heads"].items()),
+        "",
+        *_measured(manifest["metrics"]),
+        "## What it is not for",
+        "",
+        "It knows the labels, languages and kinds of message it was trained on. What is learned on one product's queries",
+        "does not carry over to another's: measure it on your own labelled queries first (`weighbridge evaluate`).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _head_row(name: str, entry: Mapping[str, Any]) -> str:
+    return (
+        f"| {name} | {entry['n']:,} | {entry['C']} | {entry['ngram_factor']} | {entry['calibration']} |"
+        f" {entry['oof_accuracy']:.3f} | {entry['oof_log_loss']:.3f} |"
+    )
+
+
+def _measured(metrics: Mapping[str, Any]) -> list[str]:
+    if not metrics:
+        return ["Nothing was measured when it was saved: run `weighbridge evaluate`.", ""]
+    rows = [
+        f"| {name} | {entry['n']:,} | {entry['accuracy']:.3f} [{entry['accuracy_ci'][0]:.3f}, {entry['accuracy_ci'][1]:.3f}] |"
+        f" {entry['macro_f1']:.3f} | {entry['ece']:.3f} |"
+        for name, entry in metrics["heads"].items()
+        if entry["accuracy"] is not None
+    ]
+    return [
+        f"## Measured on the {metrics['split']} split (95 % intervals)",
+        "",
+        "| head | n | accuracy | macro F1 | ECE |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+    ]

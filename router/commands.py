@@ -1,0 +1,199 @@
+"""The router's verbs: doctor, data, route, inspect. Heavy libraries are imported inside the functions that need them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SHIPPED_DATA = CHECKOUT / "datasets" / "pam-v1"
+
+Data = Annotated[
+    Path,
+    typer.Option("--data", "-d", help="A data set's directory (card.toml + queries*.jsonl), or one JSONL or CSV file."),
+]
+CardFile = Annotated[
+    Path | None, typer.Option("--card", help="The card that names heads and labels, if none lies beside the data.")
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--map", help="Your columns: our field = yours, as in `text=prompt,id=key`. Other columns are then passed over."
+    ),
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+Bundle = Annotated[
+    Path, typer.Option("--bundle", "-b", help="A bundle's directory, as `weighbridge train --out` wrote it.")
+]
+
+data_app = typer.Typer(help="Look at labelled queries: check, count, split.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the one command."""
+    app.add_typer(data_app, name="data")
+    app.command()(doctor)
+    app.command()(route)
+    app.command()(inspect)
+
+
+def doctor(json: Json = None) -> None:
+    """Say what is installed, which encoder there is, which keys are set, and how to get what is missing."""
+    from router.console import console, table, write_json
+    from router.health import findings
+
+    found = findings()
+    marks = {True: "[green]ok[/green]", False: "[yellow]missing[/yellow]"}
+    rows = [[marks[entry.ok], entry.name, entry.found, entry.advice] for entry in found]
+    console().print(table("Weighbridge on this machine", ["", "what", "found", "to get it"], rows, left=4))
+    write_json(
+        json,
+        {
+            "findings": [
+                {"name": entry.name, "ok": entry.ok, "found": entry.found, "advice": entry.advice} for entry in found
+            ]
+        },
+    )
+
+
+@data_app.command("check")
+def data_check(
+    data: Annotated[Path, typer.Argument(help="A data set's directory, or one JSONL or CSV file.")] = SHIPPED_DATA,
+    card: CardFile = None,
+    columns: Columns = None,
+    json: Json = None,
+) -> None:
+    """Check every row; list all faults by file, line and field. Exit 2 if there is one."""
+    from router.console import console, write_json
+    from router.dataset import find_card, queries_files, scan_all
+    from router.rows import parse_map
+
+    found = find_card(data, card=card)
+    queries, faults = scan_all(queries_files(data), found, columns=parse_map(columns))
+    out = console()
+    for path, fault in faults:
+        out.print(f"{path}, line {fault.line}, field {fault.field!r}: {fault.message}", markup=False, soft_wrap=True)
+    write_json(
+        json,
+        {
+            "queries": len(queries),
+            "faults": [
+                {"file": str(path), "line": fault.line, "field": fault.field, "message": fault.message}
+                for path, fault in faults
+            ],
+        },
+    )
+    out.print(f"{len(queries):,} good queries, {len(faults):,} faults.")
+    if faults or not queries:
+        raise typer.Exit(2)
+
+
+@data_app.command("stats")
+def data_stats(
+    data: Annotated[Path, typer.Argument(help="A data set's directory, or one JSONL or CSV file.")] = SHIPPED_DATA,
+    card: CardFile = None,
+    columns: Columns = None,
+    json: Json = None,
+) -> None:
+    """Count labels, languages, splits, lengths and near-duplicates."""
+    from router.console import console, table, write_json
+    from router.dataset import load_dataset
+    from router.rows import parse_map
+    from router.stats import describe
+
+    figures = describe(load_dataset(data, card=card, columns=parse_map(columns)))
+    out = console()
+    out.print(
+        f"{figures['queries']:,} queries, {figures['personas']:,} personas, {figures['near_duplicate_pairs']:,} near-duplicate pairs, fingerprint {figures['fingerprint'][:16]}"
+    )
+    for name, counts in figures["counts"].items():
+        splits = list(figures["splits"])
+        rows = [
+            [label, *(f"{by_split.get(split, 0):,}" for split in splits), f"{sum(by_split.values()):,}"]
+            for label, by_split in counts.items()
+        ]
+        out.print(table(name, ["label", *splits, "all"], rows))
+    write_json(json, figures)
+
+
+@data_app.command("split")
+def data_split(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="The JSONL file to write.")],
+    card: CardFile = None,
+    columns: Columns = None,
+    seed: Annotated[int, typer.Option(help="Deals the splits; same seed, same splits.")] = 0,
+) -> None:
+    """Group near-duplicates and deal train, calibration and test by group and persona; who has a split keeps it."""
+    from router.console import console
+    from router.dataset import load_dataset, write_queries
+    from router.files import write_atomic
+    from router.grouping import with_groups, with_splits
+    from router.rows import parse_map
+
+    dealt = with_splits(with_groups(load_dataset(data, card=card, columns=parse_map(columns))), seed=seed)
+    write_atomic(out, write_queries(dealt.queries))
+    counts = ", ".join(f"{name} {len(dealt.split(name)):,}" for name in ("train", "calibration", "test"))
+    console().print(f"wrote {out}: {counts}")
+
+
+def route(
+    text: Annotated[str, typer.Argument(help="The query.")],
+    bundle: Bundle,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why: contributions, nearest labelled queries, smallest flip.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Decide where one query goes."""
+    from dataclasses import asdict
+
+    from router.bundle import load
+    from router.console import console, progress, write_json
+    from router.explain import explain as explained
+    from router.show import show_decision, show_explanation
+
+    with progress() as told:
+        router = load(bundle, notify=told.notify)
+    if explain:
+        told_why = explained(router, text)
+        show_explanation(console(), router, text, told_why)
+        write_json(
+            json,
+            {
+                **asdict(told_why.decision),
+                "contributions": {
+                    head: [asdict(entry) for entry in entries] for head, entries in told_why.contributions.items()
+                },
+                "neighbours": [
+                    {"similarity": similarity, "id": query.query_id, "text": query.text}
+                    for similarity, query in told_why.neighbours
+                ],
+                "flip": told_why.flip,
+            },
+        )
+    else:
+        decision = router.decide(text)
+        show_decision(console(), router, text, decision)
+        write_json(json, asdict(decision))
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's directory.")],
+    json: Json = None,
+) -> None:
+    """Verify a bundle's hashes and say what it is."""
+    from rich.markdown import Markdown
+
+    from router.bundle import CARD, bundle_id, read_manifest
+    from router.console import console, write_json
+
+    manifest = read_manifest(bundle)
+    out = console()
+    out.print(
+        f"bundle {bundle_id(bundle)} in {bundle}: all {len(manifest['files'])} files match the manifest", markup=False
+    )
+    out.print(Markdown((bundle / CARD).read_text(encoding="utf-8")))
+    write_json(json, manifest)

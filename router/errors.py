@@ -1,0 +1,53 @@
+"""Every error that Weighbridge raises on purpose.
+
+    WeighbridgeError
+    ├── DataError        labelled queries, cards, route tables or scenarios that cannot be used (ValueError)
+    ├── PriceError       a model or a date without a price (ValueError)
+    ├── PolicyError      a threshold, a price or a shape that a policy cannot take (ValueError)
+    ├── EncoderError     an encoder that cannot be had, or is not the one that was asked for
+    ├── FitError         training data from which nothing can be learned (ValueError)
+    ├── BundleError      a bundle that is broken, tampered with, or newer than this version (ValueError)
+    ├── RegistryError    the MLflow store cannot be reached or written
+    └── RunError         a run that cannot be read, or does not replay to the same bytes (ValueError)
+
+A message says what was found, what was wanted, and the next command to type. The command line prints it on one
+line and exits with 2.
+"""
+
+from __future__ import annotations
+
+
+class WeighbridgeError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class DataError(WeighbridgeError, ValueError):
+    """Labelled queries, a card, a route table or a scenario cannot be used."""
+
+
+class PriceError(WeighbridgeError, ValueError):
+    """A model, or a model on that date, has no price."""
+
+
+class PolicyError(WeighbridgeError, ValueError):
+    """A policy was given something it cannot decide with."""
+
+
+class EncoderError(WeighbridgeError):
+    """An encoder cannot be had, or is not the one that was asked for."""
+
+
+class FitError(WeighbridgeError, ValueError):
+    """Nothing can be learned from this training data."""
+
+
+class BundleError(WeighbridgeError, ValueError):
+    """A bundle is broken, was tampered with, or comes from a newer version."""
+
+
+class RegistryError(WeighbridgeError):
+    """The MLflow store cannot be reached or written."""
+
+
+class RunError(WeighbridgeError, ValueError):
+    """A run cannot be read, or does not replay to the same bytes."""

@@ -1,0 +1,108 @@
+"""From texts to the blocks of numbers that heads weigh: embedding ⊕ surface ⊕ lexicon ⊕ n-grams ⊕ domain probabilities.
+
+Each block is scaled so that one penalty serves all: the scales say how far a block may pull before the penalty bites.
+They were set on the training split of the shipped data and are the same for every head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from router.encoders.protocol import Matrix
+from router.lexicon import Lexicon
+from router.ngrams import Ngrams, SparseRows
+from router.surface import surface_features
+
+EMBEDDING_SCALE = 10.0
+SURFACE_SCALE = 2.0
+NGRAM_SCALE = 13.0
+LEXICON_SCALE = 2.0
+DOMAIN_SCALE = 0.5
+CUE_LIMIT = 2.0  # of log(1 + count): a long text must not outvote itself
+SMALLEST_PROBABILITY = 1e-4  # before the logarithm: no domain is ever quite impossible
+SURFACE_LIMIT = 5.0  # standard deviations; one absurd text must not swing a decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """The blocks of n texts. embedding (n, d), surface (n, s) and lexicon (n, l) standardised, ngrams n sparse rows.
+
+    All are scaled already; a block that the router does without is None. `domain` (n, k) holds log-probabilities of the
+    domain head, for the heads that come after it.
+    """
+
+    embedding: Matrix
+    surface: Matrix
+    lexicon: Matrix | None
+    ngrams: SparseRows | None
+    domain: Matrix | None = None
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+    def with_domain(self, probabilities: npt.NDArray[np.float64]) -> Features:
+        """The same rows, knowing what the domain head thinks of them.   probabilities: (n, k)."""
+        logs = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
+        return replace(self, domain=((logs - logs.mean(axis=1, keepdims=True)) * DOMAIN_SCALE).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """What turns texts into blocks: the mean and deviation of each column, and the n-gram vocabulary."""
+
+    embedding_mean: Matrix
+    embedding_std: Matrix
+    surface_mean: Matrix
+    surface_std: Matrix
+    ngrams: Ngrams | None
+    lexicon: Lexicon | None
+
+    def transform(self, texts: Sequence[str], embedding: Matrix) -> Features:
+        """The scaled blocks of n texts with their (n, d) embeddings."""
+        surface = (surface_features(texts) - self.surface_mean) / self.surface_std
+        return Features(
+            embedding=_balanced((embedding - self.embedding_mean) / self.embedding_std, EMBEDDING_SCALE),
+            surface=_balanced(np.clip(surface, -SURFACE_LIMIT, SURFACE_LIMIT), SURFACE_SCALE),
+            lexicon=None if self.lexicon is None else _cues(self.lexicon, texts),
+            ngrams=None if self.ngrams is None else _scaled(self.ngrams.transform(texts)),
+        )
+
+
+def _balanced(z: Matrix, scale: float) -> Matrix:
+    """Standardised columns, scaled so that a typical row has the length `scale`, however many columns there are."""
+    return (z * np.float32(scale / np.sqrt(z.shape[1]))).astype(np.float32)
+
+
+def _cues(lexicon: Lexicon, texts: Sequence[str]) -> Matrix:
+    return (np.minimum(np.log1p(lexicon.counts(texts)), CUE_LIMIT) * LEXICON_SCALE).astype(np.float32)
+
+
+def _scaled(rows: SparseRows) -> SparseRows:
+    return replace(rows, data=rows.data * np.float32(NGRAM_SCALE))
+
+
+def fit_feature_space(
+    texts: Sequence[str], embedding: Matrix, *, ngrams: Ngrams | None, lexicon: Lexicon | None
+) -> FeatureSpace:
+    """Learn means and deviations from n texts and their (n, d) embeddings.
+
+    A constant column gets deviation 1, and so says nothing.
+    """
+    surface = surface_features(texts)
+    return FeatureSpace(
+        embedding_mean=embedding.mean(axis=0),
+        embedding_std=_deviation(embedding),
+        surface_mean=surface.mean(axis=0),
+        surface_std=_deviation(surface),
+        ngrams=ngrams,
+        lexicon=lexicon,
+    )
+
+
+def _deviation(columns: Matrix) -> Matrix:
+    std = columns.std(axis=0)
+    return np.where(std > 0, std, 1.0).astype(np.float32)

@@ -1,0 +1,116 @@
+"""Cue words of a data set's labels, written by people who know the product: data, never code.
+
+A data set may bring `lexicon.toml`: one table per head, one list of terms per label. A term is matched in the case-folded
+text at word boundaries; a trailing * matches any ending. The counts serve the keyword-rules baseline, and the router as
+named features: they lend it words that its training queries never used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from router.card import Card
+from router.errors import DataError
+from router.files import read_toml
+
+LEXICON_FILE = "lexicon.toml"
+LONGEST_TERM = 5  # words
+TOKENS = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*|[^\w\s]")
+ADVICE = "See datasets/pam-v1/lexicon.toml for the form."
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """terms: head -> label -> terms. Heads and labels are the card's."""
+
+    terms: Mapping[str, Mapping[str, Sequence[str]]]
+
+    @cached_property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """The (head, label) of each column of `counts`."""
+        return tuple((head, label) for head, labels in self.terms.items() for label in labels)
+
+    @cached_property
+    def _index(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+        """(whole terms, prefixes) -> the columns they count for; words are joined by one blank."""
+        whole: dict[str, list[int]] = {}
+        prefixes: dict[str, list[int]] = {}
+        for column, (head, label) in enumerate(self.columns):
+            for term in self.terms[head][label]:
+                target = prefixes if term.endswith("*") else whole
+                target.setdefault(" ".join(TOKENS.findall(term.rstrip("*").casefold())), []).append(column)
+        return whole, prefixes
+
+    def counts(self, texts: Sequence[str]) -> Floats:
+        """(n, len(columns)) how many terms of each label a text holds; a term counts once a place, the longest first."""
+        rows = np.zeros((len(texts), len(self.columns)))
+        for row, text in zip(rows, texts, strict=True):
+            words = TOKENS.findall(text.casefold())
+            for start in range(len(words)):
+                for column in self._at(words, start):
+                    row[column] += 1.0
+        return rows
+
+    def _at(self, words: list[str], start: int) -> list[int]:
+        """The columns of the terms that begin at one word: for each head, those of its longest match."""
+        whole, prefixes = self._index
+        found: dict[str, int] = {}
+        for size in range(min(LONGEST_TERM, len(words) - start), 0, -1):
+            phrase = " ".join(words[start : start + size])
+            hits = list(whole.get(phrase, ()))
+            shortest = len(phrase) - len(words[start + size - 1]) + 2  # a prefix keeps two letters of its last word
+            for cut in range(len(phrase), shortest - 1, -1):
+                hits += prefixes.get(phrase[:cut], ())
+            for column in hits:
+                found.setdefault(self.columns[column][0], column)
+        return list(found.values())
+
+    def for_head(self, head: str, counts: Floats, classes: Sequence[str]) -> Floats | None:
+        """(n, k) the columns of one head in the order of its classes; None where the lexicon has no such head."""
+        if head not in self.terms:
+            return None
+        position = {pair: j for j, pair in enumerate(self.columns)}
+        return np.column_stack(
+            [
+                counts[:, position[head, label]] if (head, label) in position else np.zeros(len(counts))
+                for label in classes
+            ]
+        )
+
+
+def lexicon_from_mapping(raw: Mapping[str, Any], card: Card, *, where: str) -> Lexicon:
+    """Check parsed TOML or JSON against the card. Raises DataError naming head, label or term."""
+    terms: dict[str, dict[str, tuple[str, ...]]] = {}
+    for head, labels in raw.items():
+        if head not in card.heads or not isinstance(labels, Mapping):
+            raise DataError(f"{where}: [{head}] is no head of card {card.name!r} ({', '.join(card.heads)}). {ADVICE}")
+        unknown = sorted(set(labels) - set(card.heads[head]))
+        if unknown:
+            raise DataError(
+                f"{where}: [{head}] has the unknown label {unknown[0]!r}; wanted some of {', '.join(card.heads[head])}. {ADVICE}"
+            )
+        for label, listed in labels.items():
+            if not isinstance(listed, list) or not all(
+                isinstance(term, str) and TOKENS.search(term) for term in listed
+            ):
+                raise DataError(f"{where}: [{head}] {label} is not a list of terms. {ADVICE}")
+        terms[head] = {label: tuple(labels[label]) for label in card.heads[head] if label in labels}
+    return Lexicon(terms)
+
+
+def read_lexicon(data: Path, card: Card) -> Lexicon | None:
+    """The lexicon beside the data, or None where there is none."""
+    path = (data if data.is_dir() else data.parent) / LEXICON_FILE
+    if not path.exists():
+        return None
+    return lexicon_from_mapping(read_toml(path, what="a lexicon", make=ADVICE), card, where=str(path))

@@ -1,0 +1,61 @@
+"""How unlike the training data a query is: the distance to its neighbours, ranked among the calibration queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+NEIGHBOURS = 5  # the distance is the mean over these: one odd training query must not make a region familiar
+ROWS_AT_ONCE = 1024
+
+Rows = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+
+def nearest(rows: Rows, reference: Rows, *, k: int) -> tuple[npt.NDArray[np.intp], Floats]:
+    """The k most similar reference rows of each row, most similar first.
+
+    rows: (n, d), reference: (m, d), both of unit length. Returns indices (n, k) and cosines (n, k), k cut to m.
+    Equal cosines are ordered by index.
+    """
+    k = min(k, len(reference))
+    indices = np.empty((len(rows), k), dtype=np.intp)
+    cosines = np.empty((len(rows), k))
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        similarity = (rows[part] @ reference.T).astype(np.float64)
+        order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+        indices[part] = order
+        cosines[part] = np.take_along_axis(similarity, order, axis=1)
+    return indices, cosines
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Ranks distances by the calibration set's distribution.
+
+    reference: (m, d) unit rows of the training queries.   calibration: (c,) ascending distances of calibration queries.
+    """
+
+    reference: Rows
+    calibration: Floats
+
+    def distance(self, rows: Rows) -> Floats:
+        """(n,) mean cosine distance to the nearest training queries."""
+        distance: Floats = 1.0 - nearest(rows, self.reference, k=NEIGHBOURS)[1].mean(axis=1)
+        return distance
+
+    def rank(self, rows: Rows) -> Floats:
+        """(n,) the share of calibration queries that are more familiar than this one; 0 where there were none."""
+        if len(self.calibration) == 0:
+            return np.zeros(len(rows))
+        ranks: Floats = np.searchsorted(self.calibration, self.distance(rows), side="left") / len(self.calibration)
+        return ranks
+
+
+def fit_novelty(train: Rows, calibration: Rows) -> Novelty:
+    """Remember the training rows and how far the calibration rows lie from them."""
+    unranked = Novelty(reference=train, calibration=np.zeros(0))
+    return Novelty(reference=train, calibration=np.sort(unranked.distance(calibration)))
