@@ -54,6 +54,7 @@ def log_run(
     Raises RegistryError where the store cannot be used; what was made before stays where it is.
     """
     try:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine unasked
         with _quiet():
             import mlflow
 
