@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +18,9 @@ TEMPERATURES = np.geomspace(0.25, 4.0, 81)
 class Calibration(Protocol):
     """Turns (n, k) logits into (n, k) probabilities whose rows sum to 1."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """Its name in a manifest."""
 
     def apply(self, logits: Floats) -> Floats:
         """Calibrated probabilities."""
@@ -92,7 +94,9 @@ def fit_isotonic(logits: Floats, y: Ints) -> Isotonic:
     from sklearn.isotonic import IsotonicRegression
 
     raw = softmax(logits)
-    xs, ys, ends = [], [], []
+    xs: list[Floats] = []
+    ys: list[Floats] = []
+    ends: list[int] = []
     for j in range(raw.shape[1]):
         curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(raw[:, j], (y == j).astype(float))
         xs.append(np.asarray(curve.X_thresholds_, dtype=np.float64))
@@ -107,7 +111,7 @@ def choose_calibration(logits: Floats, y: Ints, fold: Ints) -> tuple[Calibration
     logits: (n, k) out-of-fold.   fold: (n,) which fold a row was held out in. Returns the calibration fitted on all
     rows, and the cross-fitted log-loss of each candidate.
     """
-    fits = {"temperature": fit_temperature, "isotonic": fit_isotonic}
+    fits: dict[str, Callable[[Floats, Ints], Calibration]] = {"temperature": fit_temperature, "isotonic": fit_isotonic}
     losses = {}
     for name, fit in fits.items():
         p = np.empty_like(logits)

@@ -90,21 +90,25 @@ class Lexicon:
 
 def lexicon_from_mapping(raw: Mapping[str, Any], card: Card, *, where: str) -> Lexicon:
     """Check parsed TOML or JSON against the card. Raises DataError naming head, label or term."""
-    terms: dict[str, dict[str, tuple[str, ...]]] = {}
     for head, labels in raw.items():
         if head not in card.heads or not isinstance(labels, Mapping):
             raise DataError(f"{where}: [{head}] is no head of card {card.name!r} ({', '.join(card.heads)}). {ADVICE}")
         unknown = sorted(set(labels) - set(card.heads[head]))
         if unknown:
             raise DataError(
-                f"{where}: [{head}] has the unknown label {unknown[0]!r}; wanted some of {', '.join(card.heads[head])}. {ADVICE}"
+                f"{where}: [{head}] has the unknown label {unknown[0]!r};"
+                f" wanted some of {', '.join(card.heads[head])}. {ADVICE}"
             )
         for label, listed in labels.items():
             if not isinstance(listed, list) or not all(
                 isinstance(term, str) and TOKENS.search(term) for term in listed
             ):
                 raise DataError(f"{where}: [{head}] {label} is not a list of terms. {ADVICE}")
-        terms[head] = {label: tuple(labels[label]) for label in card.heads[head] if label in labels}
+    terms = {  # in the card's order, so that columns mean the same whatever file they came from
+        head: {label: tuple(raw[head][label]) for label in labels if label in raw[head]}
+        for head, labels in card.heads.items()
+        if head in raw
+    }
     return Lexicon(terms)
 
 

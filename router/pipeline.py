@@ -47,7 +47,7 @@ class Reading:
     sentence: npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Router:
     """A fitted router. Build one with `router.training.fit` or `router.bundle.load`.
 
@@ -64,6 +64,9 @@ class Router:
     policy: LabelPolicy
     fitted: Mapping[str, Any]  # Any: whatever JSON can hold
     training: tuple[Query, ...]
+
+    def __repr__(self) -> str:
+        return f"Router({self.card.name}, {self.encoder.spec.name}, heads={list(self.heads)})"
 
     @property
     def table(self) -> RouteTable:

@@ -107,14 +107,16 @@ class LabelPolicy:
     def _out_of_scope(self, top: Ints) -> npt.NDArray[np.bool_]:
         label = self.table.policy.out_of_scope_label
         names = self.classes[self.table.policy.domain_head]
-        return top == (names.index(label) if label is not None else -1)
+        outside: npt.NDArray[np.bool_] = top == (names.index(label) if label is not None else -1)
+        return outside
 
     def _urgent(self, probabilities: Mapping[str, Floats], n: int) -> npt.NDArray[np.bool_]:
         spec = self.table.policy
         if spec.urgency_head is None or spec.high_label is None:
             return np.zeros(n, dtype=bool)
         p = probabilities[spec.urgency_head]
-        return p.argmax(axis=1) == self.classes[spec.urgency_head].index(spec.high_label)
+        urgent: npt.NDArray[np.bool_] = p.argmax(axis=1) == self.classes[spec.urgency_head].index(spec.high_label)
+        return urgent
 
 
 def true_route(table: RouteTable, labels: Labels) -> str | None:

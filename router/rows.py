@@ -118,7 +118,7 @@ def parse_row(
     def fault(field: str, message: str) -> None:
         faults.append(Fault(line=line, field=field, message=message))
 
-    ours = {
+    ours: dict[str, Any] = {
         name: row.get(columns.get(name, name)) for name in ("id", "text", "also", "context", *PLAIN_FIELDS, *card.heads)
     }
     known = {columns.get(name, name) for name in ours}

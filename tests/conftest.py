@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from router.lexicon import Lexicon, read_lexicon
 from router.pipeline import Router
 from router.routes import RouteTable, read_routes
 from router.training import fit, splits_for_training
+from router.types import Query
 
 ROOT = Path(__file__).resolve().parent.parent
 PAM = ROOT / "datasets" / "pam-v1"
@@ -69,7 +69,7 @@ def lexicon(pam: Dataset) -> Lexicon:
 @pytest.fixture(scope="session")
 def small(pam: Dataset) -> Dataset:
     """A part of the shipped data with every label in every split: some 640 queries from all personas."""
-    chosen = []
+    chosen: list[Query] = []
     for split, size in SMALL.items():
         rows = pam.split(split).queries  # by stride: a persona's messages come in the order of its day
         chosen += rows[:: len(rows) // size]
@@ -83,8 +83,8 @@ def router(small: Dataset, table: RouteTable, lexicon: Lexicon) -> Router:
 
 
 @pytest.fixture(scope="session")
-def bundle(router: Router, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def bundle(router: Router, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That router on disk. Tests that change it must copy it first."""
     target = tmp_path_factory.mktemp("bundles") / "small"
     save(router, target)
-    yield target
+    return target
