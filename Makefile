@@ -11,7 +11,7 @@ STAMP := .venv/.installed
 .PHONY: help setup demo test check bench clean
 
 help: ## Say what there is to type
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with the weighbridge command
 

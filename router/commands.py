@@ -118,6 +118,31 @@ def data_stats(
     write_json(json, figures)
 
 
+@data_app.command("agreement")
+def data_agreement(
+    data: Annotated[Path, typer.Argument(help="A data set's directory that ships its two labellings.")] = SHIPPED_DATA,
+    json: Json = None,
+) -> None:
+    """How far two independent labellers agree: share and kappa per head."""
+    from router.agreement import agreement
+    from router.console import console, share, table, write_json
+    from router.dataset import find_card
+
+    figures = agreement(data, find_card(data))
+    rows = [
+        [
+            head,
+            f"{entry['n']:,}",
+            share(entry["agreement"]),
+            "–" if entry["kappa"] is None else f"{entry['kappa']:.3f}",
+            ", ".join(f"{'/'.join(pair['labels'])} {pair['n']}" for pair in entry["confused"][:3]),
+        ]
+        for head, entry in figures.items()
+    ]
+    console().print(table("Two labellers", ["head", "n", "agree", "kappa", "most often confused"], rows))
+    write_json(json, figures)
+
+
 @data_app.command("split")
 def data_split(
     data: Data,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LOG_EVERY = 0.25  # of the total, between two lines of progress in a log
+LOG_WIDTH = 118
+WORTH_TELLING = 200  # texts; fewer are embedded before a person wonders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +26,11 @@ class Progress:
 
 
 def console() -> Console:
-    """Standard output."""
+    """Standard output: as wide as the terminal, or wide enough for the tables in a file or a log."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    out = Console(highlight=False, soft_wrap=False)
+    return out if out.is_terminal else Console(highlight=False, soft_wrap=False, width=LOG_WIDTH)
 
 
 @contextlib.contextmanager
@@ -46,7 +49,8 @@ def progress() -> Iterator[Progress]:
                 bars.update(task, description=message, total=None, completed=0)
 
             def advance(done: int, total: int) -> None:
-                bars.update(task, completed=done, total=total)
+                if total >= WORTH_TELLING:
+                    bars.update(task, completed=done, total=total)
 
             yield Progress(notify=notify, advance=advance)
     else:
@@ -55,6 +59,8 @@ def progress() -> Iterator[Progress]:
         def tell(done: int, total: int) -> None:
             nonlocal said
             share = done / max(1, total)
+            if total < WORTH_TELLING:
+                return
             if done == 0 or share >= min(1.0, said + LOG_EVERY):
                 said = share
                 out.print(f"  … {done:,} of {total:,}", markup=False)

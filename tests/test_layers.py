@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("router.card", "router.prices"),
     ("router.rows",),
     ("router.dataset", "router.routes", "router.lexicon", "router.encoders.protocol", "router.surface"),
+    ("router.agreement",),
     ("router.scoring", "router.ngrams", "router.grouping", "router.encoders.hashing", "router.encoders.onnx"),
     ("router.encoders.cache", "router.encoders.export", "router.stats"),
     ("router.encoders.open",),
