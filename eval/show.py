@@ -124,7 +124,7 @@ def _delta(row: Mapping[str, Any], measure: str) -> str:
         return "–"
     low, high = row["delta_ci"][measure]
     mark = "" if row["verdict"][measure] == "tie" else "*"
-    return f"{row['delta'][measure] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]{mark}"
+    return f"{row['delta'][measure] * 100:+.1f} [{low * 100:.1f}, {high * 100:.1f}]{mark}"
 
 
 def _number(value: float | None) -> str:
