@@ -155,7 +155,7 @@ def compare(
     mlflow: Mlflow = True,
 ) -> None:
     """Ours against majority, length, keywords, TF-IDF, centroids, kNN and plain encoder + LR: paired, with intervals."""
-    from eval.compare import OURS
+    from eval.compare import OURS, choose_baselines
     from eval.replay import replay as replayed
     from eval.report import write_report
     from eval.run import write_run
@@ -174,10 +174,10 @@ def compare(
         materials = open_materials(
             data, card=card, columns=parse_map(columns), routes=routes, encoder=encoder, seed=seed, told=told
         )
+        choose_baselines(routers, materials.lexicon)  # a misspelt name is refused before anything is fitted
+        test = test_split(materials.dataset)
         router = encoder_cached(load(bundle), told) if bundle else fit_router(materials, told)
-        ours = replayed(
-            router, test_split(materials.dataset), split="test", seed=seed, bundle=bundle_id(bundle) if bundle else None
-        )
+        ours = replayed(router, test, split="test", seed=seed, bundle=bundle_id(bundle) if bundle else None)
         board, runs = compare_routers(ours, materials, routers, told)
     for run in (ours, *runs):
         write_run(run, out / f"{run.header.router}.run.jsonl")

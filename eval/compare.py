@@ -7,7 +7,7 @@ same two prices, and is judged once on the test split.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ OURS = "weighbridge"
 ROUTE = "route"
 
 Notify = Callable[[str], None]
-Deltas = dict[tuple[str, str], MeanDraws]
+Deltas = dict[tuple[int, str], MeanDraws]  # (which of the others, measure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +54,14 @@ class Bench:
         return Texts(texts=part.texts, embedding=rows, lexicon=self.lexicon)
 
 
-def choose_baselines(names: str, bench: Bench) -> list[str]:
+def choose_baselines(names: str, lexicon: Lexicon | None) -> list[str]:
     """Read `--routers a,b` or `all`. Raises DataError for a name that is not known.
 
     `all` leaves `keywords` out where the data set has no lexicon.
     """
     if names == "all":
-        return [name for name in BASELINES if name != "keywords" or bench.lexicon is not None]
-    chosen = [name for name in names.split(",") if name and name != OURS]
+        return [name for name in BASELINES if name != "keywords" or lexicon is not None]
+    chosen = [name for name in dict.fromkeys(names.split(",")) if name and name != OURS]
     unknown = [name for name in chosen if name not in BASELINES]
     if unknown:
         raise DataError(f"--routers has {unknown[0]!r}; wanted `all` or some of {', '.join(BASELINES)}.")
@@ -113,9 +113,14 @@ def leaderboard(ours: Run, others: Sequence[Run]) -> dict[str, Any]:
             raise DataError(
                 f"run {run.header.router!r} is over other queries than {ours.header.router!r}; replay both on one split."
             )
+    others = [_in_order_of(ours, run) for run in others]
     differences = _differences(ours, others)
     corrected = dict(zip(differences, holm([draws.p_value for draws in differences.values()]), strict=True))
-    rows = [_row(ours, differences, corrected), *(_row(run, differences, corrected) for run in others)]
+    rows = [_row(ours)]
+    for position, run in enumerate(others):
+        own = {measure: draws for (which, measure), draws in differences.items() if which == position}
+        p_holm = {measure: corrected[position, measure] for measure in own}
+        rows.append(_row(run) | _paired(own, p_holm, measures=(*ours.header.classes, ROUTE)))
     return {
         "dataset": ours.header.dataset,
         "fingerprint": ours.header.fingerprint,
@@ -127,10 +132,20 @@ def leaderboard(ours: Run, others: Sequence[Run]) -> dict[str, Any]:
     }
 
 
+def _in_order_of(ours: Run, run: Run) -> Run:
+    """The same run with its records in the order of ours: queries are paired by id."""
+    by_id = {record.query_id: record for record in run.records}
+    if set(by_id) != {record.query_id for record in ours.records}:
+        raise DataError(
+            f"run {run.header.router!r} does not hold the queries of {ours.header.router!r}; replay both on one split."
+        )
+    return replace(run, records=tuple(by_id[record.query_id] for record in ours.records))
+
+
 def _differences(ours: Run, others: Sequence[Run]) -> Deltas:
     """(router, measure) -> bootstrap of the paired difference in accuracy. The same draws of groups for all."""
     found: Deltas = {}
-    for run in others:
+    for position, run in enumerate(others):
         for measure in (*ours.header.classes, ROUTE):
             index, mine = _hits(ours, measure)
             same, theirs = _hits(run, measure)
@@ -139,7 +154,7 @@ def _differences(ours: Run, others: Sequence[Run]) -> Deltas:
                 rng = np.random.default_rng(ours.header.seed)
                 units = ours.units
                 delta = mine.astype(np.float64) - theirs.astype(np.float64)
-                found[run.header.router, measure] = bootstrap_mean(delta, [units[i] for i in index], rng=rng)
+                found[position, measure] = bootstrap_mean(delta, [units[i] for i in index], rng=rng)
     return found
 
 
@@ -150,27 +165,38 @@ def _hits(run: Run, measure: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.
     return index, run.probabilities(measure)[index].argmax(axis=1) == y
 
 
-def _row(run: Run, differences: Deltas, corrected: Mapping[tuple[str, str], float]) -> dict[str, Any]:
+def _row(run: Run) -> dict[str, Any]:
+    """One router's figures; what is paired is null, since a router is not compared with itself."""
     figures = evaluate(run)
-    own = {measure: draws for (name, measure), draws in differences.items() if name == run.header.router}
-    p_holm = {measure: corrected[run.header.router, measure] for measure in own}
     heads = {
         head: {key: entry[key] for key in ("n", "accuracy", "accuracy_ci", "macro_f1", "ece", "log_loss")}
         for head, entry in figures["heads"].items()
     }
+    paired = dict.fromkeys(("delta", "delta_ci", "p_holm", "verdict", "minimum_detectable"))
     return {
         "router": run.header.router,
         "heads": heads,
         "route": figures["route"],
-        "delta": {measure: round(draws.estimate, DECIMALS) for measure, draws in own.items()} or None,
-        "delta_ci": {measure: draws.interval.to_list() for measure, draws in own.items()} or None,
-        "p_holm": {measure: round(p, DECIMALS) for measure, p in p_holm.items()} or None,
-        "verdict": {measure: _verdict(own[measure], p) for measure, p in p_holm.items()} or None,
-        "minimum_detectable": {
-            measure: round(minimum_detectable(draws.standard_error), DECIMALS) for measure, draws in own.items()
-        }
-        or None,
-        "reason": None if own else "a router is not compared with itself",
+        **paired,
+        "reason": "a router is not compared with itself",
+    }
+
+
+def _paired(own: Mapping[str, MeanDraws], p_holm: Mapping[str, float], *, measures: Sequence[str]) -> dict[str, Any]:
+    """Differences by measure; null for a measure that no query has a label of."""
+
+    def by_measure(figure: Callable[[str], Any]) -> dict[str, Any]:
+        return {measure: figure(measure) if measure in own else None for measure in measures}
+
+    return {
+        "delta": by_measure(lambda measure: round(own[measure].estimate, DECIMALS)),
+        "delta_ci": by_measure(lambda measure: own[measure].interval.to_list()),
+        "p_holm": by_measure(lambda measure: round(p_holm[measure], DECIMALS)),
+        "verdict": by_measure(lambda measure: _verdict(own[measure], p_holm[measure])),
+        "minimum_detectable": by_measure(
+            lambda measure: round(minimum_detectable(own[measure].standard_error), DECIMALS)
+        ),
+        "reason": None if len(own) == len(measures) else "no query has a label of the measures that are null",
     }
 
 

@@ -46,7 +46,7 @@ def wilson(hits: int, n: int) -> Interval:
     share = hits / n
     middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return Interval(low=float(middle - half), high=float(middle + half))
+    return Interval(low=max(0.0, float(middle - half)), high=min(1.0, float(middle + half)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,7 @@ def head_figures(run: Run, head: str) -> Figures:
         "brier": _round(brier(p, y)),
         "confusion": {"labels": classes, "rows": matrix.tolist()},
         **{label: _precision_recall(matrix, classes.index(label)) for label in extra},
+        "reason": None,
     }
 
 
@@ -115,6 +116,7 @@ def route_figures(run: Run) -> Figures:
         "cost_usd_all_dear": float(f"{_dearest(run):.9f}"),
         "mistake_usd_mean": _mistakes(run, spec),
         "simulated": run.header.simulated,
+        "reason": None if len(index) else "the labels leave the true route of every query open",
     }
 
 
@@ -128,13 +130,11 @@ def route_hits(run: Run) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
 def _dearest(run: Run) -> float:
     """Dollars per query if each went to its desk whatever its complexity: the dearest way to serve it well."""
     domain = run.header.policy["domain"]["head"]
-    index, y = run.labelled(domain)
-    labels = [run.header.classes[domain][j] for j in y]
+    labels = [run.header.classes[domain][j] for j in run.labelled(domain)[1]]
     routes = run.header.routes
     dear = max(route["cost_usd"] for route in routes.values())
-    return (
-        float(np.mean([routes.get(label, {"cost_usd": dear})["cost_usd"] for label in labels])) if len(index) else dear
-    )
+    served = [run.header.served_by.get(label, label) for label in labels]
+    return float(np.mean([routes[name]["cost_usd"] if name in routes else dear for name in served])) if served else dear
 
 
 def _mistakes(run: Run, spec: Mapping[str, Any]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from router.grouping import units
 from router.pipeline import Router
 from router.policy import RULES, LabelPolicy, true_route
 from router.prices import PriceTable, read_prices
-from router.routes import table_to_mapping
+from router.routes import RouteTable, table_to_mapping
 from router.types import Query, Route
 
 Z95 = 1.6448536269514722  # standard normal quantile of 0.95
@@ -83,7 +83,8 @@ def record(
     table = policy.table
     cost = table.cost_usd(prices or read_prices())
     choices = policy.choose(predictions.probabilities, novelty=predictions.novelty)
-    unit_of = units(dataset.queries)
+    _require_known_labels(dataset, policy.classes)
+    unit_of = _unit_names(dataset)
     rows = {head: p.tolist() for head, p in predictions.probabilities.items()}
     records = tuple(
         Record(
@@ -100,7 +101,7 @@ def record(
             true_route=true_route(table, query.labels),
             language=query.language,
             persona=query.persona,
-            unit=dataset.queries[unit_of[i]].query_id,
+            unit=unit_of[i],
             cost_usd=round(cost[route.name], 9),
             latency_ms=simulated_latency_ms(route, query, seed=seed),
         )
@@ -120,6 +121,7 @@ def record(
         policy=table_to_mapping(table)["policy"],
         policy_hash=table.digest(),
         cheap=table.cheap,
+        served_by=_served_by(table, policy.classes[table.policy.domain_head]),
         routes={
             route.name: {
                 "cost_usd": round(cost[route.name], 9),
@@ -131,6 +133,32 @@ def record(
         price_date=table.price_date.isoformat(),
     )
     return Run(header=header, records=records)
+
+
+def _served_by(table: RouteTable, labels: tuple[str, ...]) -> dict[str, str]:
+    """Domain label -> the route of what is not cheap there: its desk's, or the safe one."""
+    desks = table.desk_index(labels).tolist()
+    return {label: table.names[desk] if desk >= 0 else table.safe for label, desk in zip(labels, desks, strict=True)}
+
+
+def _unit_names(dataset: Dataset) -> list[str]:
+    """The n names of the units that are drawn whole: the smallest id of each, whatever the order of the queries."""
+    names: dict[int, str] = {}
+    found = units(dataset.queries)
+    for unit, query in zip(found, dataset.queries, strict=True):
+        names[unit] = min(names.get(unit, query.query_id), query.query_id)
+    return [names[unit] for unit in found]
+
+
+def _require_known_labels(dataset: Dataset, classes: Mapping[str, Sequence[str]]) -> None:
+    for query in dataset.queries:
+        for head, known in classes.items():
+            label = query.labels.heads.get(head)
+            if label is not None and label not in known:
+                raise DataError(
+                    f"query {query.query_id!r}: the router never learned label {label!r} of head {head!r}"
+                    f" ({', '.join(known)}); train one on data that has it, or map the label."
+                )
 
 
 def simulated_latency_ms(route: Route, query: Query, *, seed: int) -> float:
@@ -163,9 +191,28 @@ def verify(run_path: Path, bundle: Path, dataset: Dataset) -> int:
     again = replay(load(bundle), part, split=run.header.split, seed=run.header.seed, bundle=run.header.bundle)
     if again.to_text().encode() == run_path.read_bytes():
         return len(run.records)
+    if sorted(old.query_id for old in run.records) != sorted(new.query_id for new in again.records):
+        raise RunError(
+            f"{run_path}: does not hold the queries of the given data, {len(again.records)} of them; replay again."
+        )
+    if [old.query_id for old in run.records] != [new.query_id for new in again.records]:
+        raise RunError(
+            f"{run_path}: holds the queries of the given data in another order; give the file it was made with."
+        )
     for old, new in zip(run.records, again.records, strict=True):
         if old != new:
             raise RunError(
-                f"{run_path}: query {old.query_id!r} replays differently (route {old.route} then, {new.route} now); the file or the libraries changed."
+                f"{run_path}: query {old.query_id!r} replays differently ({_first_difference(old, new)});"
+                " the file or the libraries changed."
             )
     raise RunError(f"{run_path}: the header replays differently; the file, the prices or the libraries changed.")
+
+
+def _first_difference(old: Record, new: Record) -> str:
+    """The first field that differs, then and now; of long texts only the field's name."""
+    for entry in fields(Record):
+        then, now = getattr(old, entry.name), getattr(new, entry.name)
+        if then != now:
+            short = len(str(then)) + len(str(now)) < 60
+            return f"{entry.name} was {then}, is {now}" if short else f"in {entry.name}"
+    return "in spelling"

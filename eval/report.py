@@ -59,10 +59,11 @@ def _headline(run: Run, figures: Mapping[str, Any]) -> str:
     cards.append(
         f'<div class="card"><b>${route["cost_usd_mean"]:.5f}</b><span>a query, {saved * 100:.0f} % below every query to its desk</span>{SIMULATED}</div>'
     )
+    unseen = ", none seen in training" if run.header.split == "test" else ""
     return (
         f"<h1>{share(route['accuracy'])} of {route['n']:,} queries went where a person would have sent them</h1>"
         f'<p class="soft">{escape(run.header.router)} on {escape(run.header.dataset)}, split {escape(run.header.split)}:'
-        f" {run.header.n:,} queries of {figures['n_units']:,} people or groups, none seen in training."
+        f" {run.header.n:,} queries of {figures['n_units']:,} people or groups{unseen}."
         " Brackets are 95 % intervals; people are drawn whole. Cost and latency are computed from the route table's"
         f" assumptions, not measured: {SIMULATED}</p>"
         f'<div class="cards">{"".join(cards)}</div>'
@@ -106,7 +107,7 @@ def _comparison(board: Mapping[str, Any]) -> str:
 
 
 def _delta(row: Mapping[str, Any], measure: str) -> str:
-    if measure not in row["delta"]:
+    if row["delta"].get(measure) is None:
         return "–"
     low, high = row["delta_ci"][measure]
     star = "" if row["verdict"][measure] == "tie" else " *"
@@ -278,6 +279,6 @@ def _error_table(name: str, wrong: Sequence[tuple[float, Record, str | None, str
 def _footer(run: Run) -> str:
     header = run.header
     return (
-        f"<footer>bundle {escape(str(header.bundle))} · data {header.fingerprint[:16]} · policy {header.policy_hash[:16]} ·"
+        f"<footer>bundle {escape(str(header.bundle))} · data {escape(header.fingerprint[:16])} · policy {escape(header.policy_hash[:16])} ·"
         f" prices of {escape(header.price_date)} · seed {header.seed} · made by <code>weighbridge report</code></footer>"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Header:
 
     router: a name. bundle: the bundle's id, None for a baseline. classes: head -> labels in column order.
     routes: name -> {"cost_usd", "latency_ms_p50", "latency_ms_p95"}, all assumptions of the route table (`simulated`).
+    served_by: domain label -> the route of what is not cheap there (its desk's, or the safe one).
     """
 
     router: str
@@ -44,6 +45,7 @@ class Header:
     cheap: str
     routes: Mapping[str, Mapping[str, float]]
     price_date: str
+    served_by: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = True
     schema_version: int = SCHEMA_VERSION
 
@@ -116,24 +118,38 @@ def read_run(path: Path) -> Run:
     """Read a run. Raises RunError naming file and line."""
     line = 0
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         header = json.loads(lines[0])
         if header["schema_version"] > SCHEMA_VERSION:
             raise RunError(
                 f"{path}: schema {header['schema_version']} is newer than this version reads ({SCHEMA_VERSION}); update Weighbridge."
             )
-        records = []
+        head, records = Header(**header), []
         for line, raw in enumerate(lines[1:], start=2):  # noqa: B007  # the handler below names it
-            records.append(Record(**json.loads(raw)))
-        run = Run(header=Header(**header), records=tuple(records))
+            records.append(_fitting(Record(**json.loads(raw)), head))
+        run = Run(header=head, records=tuple(records))
     except FileNotFoundError as err:
         raise RunError(
             f"{path}: no such run; make one with `weighbridge replay --bundle B --data D --out {path}`."
         ) from err
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as err:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as err:
         if isinstance(err, RunError):
             raise
         raise RunError(f"{path}, line {line or 1}: not a run ({err}); replay again with `weighbridge replay`.") from err
     if len(run.records) != run.header.n:
         raise RunError(f"{path}: holds {len(run.records)} records, its header says {run.header.n}; replay again.")
     return run
+
+
+def _fitting(record: Record, header: Header) -> Record:
+    """The record, if it speaks of the header's heads, labels and routes. Raises ValueError naming what does not fit."""
+    for head, classes in header.classes.items():
+        if len(record.probabilities[head]) != len(classes):
+            raise ValueError(f"{len(record.probabilities[head])} probabilities of head {head!r}, wanted {len(classes)}")
+        label = record.labels.get(head)
+        if label is not None and label not in classes:
+            raise ValueError(f"unknown label {label!r} of head {head!r}")
+    for route in (record.route, record.true_route):
+        if route is not None and route not in header.routes:
+            raise ValueError(f"unknown route {route!r}")
+    return record

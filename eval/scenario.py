@@ -13,6 +13,8 @@ from router.files import read_toml
 from router.prices import PriceTable, Usage
 
 ADVICE = "See datasets/pam-v1/scenarios/pam-2025-09.toml for the form."
+WANTED = {"date": date, "queries_per_month": int, "input_tokens": int, "output_tokens": int}
+SAID = {date: "a day as 2025-09-01, without quotes", int: "a whole number"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +55,17 @@ class Scenario:
             )
 
 
+def _check_types(raw: Mapping[str, Any]) -> None:
+    for name, wanted in WANTED.items():
+        if type(raw[name]) is not wanted:  # a time of day is a date to isinstance, and true a whole number
+            raise DataError(f"{name} is {raw[name]!r}; wanted {SAID[wanted]}. {ADVICE}")
+
+
 def read_scenario(path: Path) -> Scenario:
     """Read a scenario file. Raises DataError with the file's name."""
     raw = read_toml(path, what="a scenario", make=ADVICE)
     try:
+        _check_types(raw)
         printed: Mapping[str, Any] = raw.get("printed", {})
         return Scenario(
             name=raw["name"],

@@ -120,7 +120,7 @@ def _entry(row: Mapping[str, Any], measure: str) -> Mapping[str, Any]:
 
 
 def _delta(row: Mapping[str, Any], measure: str) -> str:
-    if measure not in row["delta"]:
+    if row["delta"].get(measure) is None:
         return "–"
     low, high = row["delta_ci"][measure]
     mark = "" if row["verdict"][measure] == "tie" else "*"

@@ -115,7 +115,7 @@ def compare_routers(ours: Run, materials: Materials, names: str, told: Progress)
         seed=materials.seed,
     )
     runs = []
-    for name in choose_baselines(names, bench):
+    for name in choose_baselines(names, materials.lexicon):
         told.notify(f"fitting and judging {name}")
         runs.append(baseline_run(name, bench))
     told.notify("paired differences")

@@ -38,7 +38,9 @@ def agreement(data: Path, card: Card) -> dict[str, Any]:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
     except OSError as err:
-        raise DataError(f"{path}: cannot be read ({err.strerror}); wanted the two labellings of a data set (id, head_1, head_2, ...).") from err
+        raise DataError(
+            f"{path}: cannot be read ({err.strerror}); wanted the two labellings of a data set (id, head_1, head_2, ...)."
+        ) from err
     wanted = {name + side for name in card.heads for side in (FIRST, SECOND)}
     lacking = sorted(wanted - set(rows[0] if rows else ()))
     if lacking:

@@ -23,12 +23,12 @@ import numpy.typing as npt
 
 from router.bundlecard import card_text
 from router.calibration import calibration_from_arrays
-from router.card import card_from_mapping, card_to_mapping
+from router.card import Card, card_from_mapping, card_to_mapping
 from router.dataset import scan, write_queries
 from router.encoders.export import SPEC_FILE
 from router.encoders.onnx import GRAPH_FILE, TOKENIZER_FILE
 from router.encoders.open import HASHING, exported_directory, open_by_digest
-from router.encoders.protocol import EncoderSpec
+from router.encoders.protocol import Encoder, EncoderSpec
 from router.errors import BundleError, DataError
 from router.features import FeatureSpace
 from router.files import canonical_json, new_directory, sha256_file, write_atomic
@@ -40,6 +40,7 @@ from router.pipeline import AlsoHead, Router
 from router.policy import LabelPolicy
 from router.routes import table_from_mapping, table_to_mapping
 from router.surface import FEATURE_NAMES
+from router.types import Query
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -77,11 +78,12 @@ def save(
             write_atomic(work / LEXICON, canonical_json(router.space.lexicon.terms, indent=1) + "\n")
         write_atomic(work / QUERIES, write_queries(router.training))
         if carry_encoder:
-            _carry(router.encoder.spec, work / ENCODER)
+            _carry(router.encoder, work / ENCODER)
         manifest = _manifest(router, metrics or {}, work)
         write_atomic(work / CARD, card_text(manifest))
         manifest["files"][CARD] = sha256_file(work / CARD)
-        write_atomic(work / MANIFEST, canonical_json(manifest, indent=1) + "\n")
+        # Keys stay in order, not sorted: the heads' order on the card is that of the lexicon's columns.
+        write_atomic(work / MANIFEST, json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
 
 
 def load(source: Path, *, notify: Callable[[str], None] = lambda _: None) -> Router:
@@ -93,7 +95,7 @@ def load(source: Path, *, notify: Callable[[str], None] = lambda _: None) -> Rou
     manifest = read_manifest(source)
     try:
         return _router(source, manifest, notify)
-    except (KeyError, ValueError, TypeError, IndexError, DataError) as err:
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, DataError) as err:
         if isinstance(err, BundleError):
             raise
         raise BundleError(f"{source}: the manifest does not describe a router ({err}); train it again.") from err
@@ -105,7 +107,7 @@ def read_manifest(source: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         schema = manifest["schema_version"]
-        files = manifest["files"]
+        files = dict(manifest["files"])
     except FileNotFoundError as err:
         raise BundleError(
             f"{source}: no bundle here ({MANIFEST} is missing); make one with `weighbridge train --data D --out {source}`."
@@ -194,23 +196,21 @@ def _library_versions() -> dict[str, str]:
     return versions
 
 
-def _carry(spec: EncoderSpec, target: Path) -> None:
-    if spec.name == HASHING:
+def _carry(encoder: Encoder, target: Path) -> None:
+    if encoder.spec.name == HASHING:
         return
-    source = exported_directory(spec)
+    source = exported_directory(encoder)
     target.mkdir()
     for name in (GRAPH_FILE, TOKENIZER_FILE, SPEC_FILE):
         shutil.copyfile(source / name, target / name)
 
 
 def _router(source: Path, manifest: Mapping[str, Any], notify: Callable[[str], None]) -> Router:
-    from safetensors.numpy import load as load_tensors
-
     if tuple(manifest["features"]["surface"]) != FEATURE_NAMES:
         raise BundleError(
             f"{source}: was trained with other surface features than this version computes; train it again."
         )
-    arrays: Arrays = load_tensors((source / WEIGHTS).read_bytes())
+    arrays = _read_arrays(source / WEIGHTS)
     ngrams = None
     if (source / NGRAMS).exists():
         ngrams = Ngrams(terms=tuple(json.loads((source / NGRAMS).read_text(encoding="utf-8"))), idf=arrays["space.idf"])
@@ -219,7 +219,7 @@ def _router(source: Path, manifest: Mapping[str, Any], notify: Callable[[str], N
     if (source / LEXICON).exists():
         raw = json.loads((source / LEXICON).read_text(encoding="utf-8"))
         lexicon = lexicon_from_mapping(raw, card, where=str(source / LEXICON))
-    heads = {name: _head(f"head.{name}", name, entry, arrays) for name, entry in manifest["heads"].items()}
+    heads = {name: _head(f"head.{name}", name, entry, arrays) for name, entry in _mapping(manifest, "heads").items()}
     heads = {name: heads[name] for name in card.heads if name in heads}
     classes = {name: head.classes for name, head in heads.items()}
     table = table_from_mapping(manifest["routes"], where=str(source / MANIFEST))
@@ -245,9 +245,36 @@ def _router(source: Path, manifest: Mapping[str, Any], notify: Callable[[str], N
         ),
         novelty=Novelty(reference=arrays["novelty.reference"], calibration=arrays["novelty.calibration"]),
         policy=LabelPolicy(table, classes, threshold=manifest["threshold"]),
-        fitted=manifest["fitted"],
-        training=tuple(query for _, query in scan(source / QUERIES, card)[0]),
+        fitted=_mapping(manifest, "fitted"),
+        training=_read_training(source / QUERIES, card),
     )
+
+
+def _mapping(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = manifest[name]
+    if not isinstance(value, dict):
+        raise TypeError(f"{name!r} is {type(value).__name__}, wanted a table")
+    return value
+
+
+def _read_arrays(path: Path) -> Arrays:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_tensors
+
+    try:
+        arrays: Arrays = load_tensors(path.read_bytes())
+    except SafetensorError as err:
+        raise BundleError(f"{path}: not tensors ({err}); fetch the bundle again, or train it.") from err
+    return arrays
+
+
+def _read_training(path: Path, card: Card) -> tuple[Query, ...]:
+    queries, faults = scan(path, card)
+    if faults:
+        raise BundleError(
+            f"{path}, line {faults[0].line}: not a training query ({faults[0].message}); fetch the bundle again, or train it."
+        )
+    return tuple(query for _, query in queries)
 
 
 def _head(prefix: str, name: str, entry: Mapping[str, Any], arrays: Arrays) -> Head:
@@ -256,10 +283,15 @@ def _head(prefix: str, name: str, entry: Mapping[str, Any], arrays: Arrays) -> H
         return {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
 
     classes: Sequence[str] = entry["classes"]
+    weights, intercept = part("weights"), arrays[f"{prefix}.intercept"]
+    if any(array.shape[-1] != len(classes) for array in (*weights.values(), intercept)):
+        raise BundleError(
+            f"head {name!r}: the manifest names {len(classes)} classes, the weights have {intercept.shape[-1]}; train it again."
+        )
     return Head(
         name,
         tuple(classes),
-        part("weights"),
-        arrays[f"{prefix}.intercept"],
+        weights,
+        intercept,
         calibration_from_arrays(entry["calibration"], part("calibration")),
     )

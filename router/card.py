@@ -55,17 +55,18 @@ def card_from_mapping(raw: Mapping[str, Any], *, where: str) -> Card:
             name=str(raw["name"]),
             version=str(raw["version"]),
             use=str(raw["use"]),
-            heads={str(head): _labels(body) for head, body in raw["heads"].items()},
-            also=tuple(str(label) for label in raw.get("also", {}).get("labels", ())),
+            heads={str(head): _labels(body["labels"]) for head, body in raw["heads"].items()},
+            also=_labels(raw.get("also", {}).get("labels", [])),
         )
     except (KeyError, TypeError, AttributeError) as err:
         raise DataError(
             f"{where}: the card lacks or misspells {err}; wanted name, version, use and [heads.NAME] labels = [...]. {CARD_ADVICE}"
         ) from err
+    except DataError as err:
+        raise DataError(f"{where}: {err}") from err
 
 
-def _labels(body: Mapping[str, Any]) -> tuple[str, ...]:
-    labels = body["labels"]
+def _labels(labels: object) -> tuple[str, ...]:
     if not isinstance(labels, list):
         raise TypeError("`labels`, a list")
     return tuple(str(label) for label in labels)

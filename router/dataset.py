@@ -90,7 +90,7 @@ def scan(
 ) -> tuple[list[tuple[int, Query]], list[Fault]]:
     """Read every row of one file; return the good queries with their lines, and all faults."""
     queries, faults = [], []
-    for line, row in read_rows(path):
+    for line, row in read_rows(path, columns=columns):
         parsed = (
             [row]
             if isinstance(row, Fault)
@@ -106,20 +106,20 @@ def scan(
 def scan_all(
     paths: Sequence[Path], card: Card, *, columns: Mapping[str, str] | None = None
 ) -> tuple[list[Query], list[tuple[Path, Fault]]]:
-    """Read every file; return the good queries and all faults, an id that stands twice among them."""
+    """Read every file; return the good queries and all faults in order, an id that stands twice among them."""
     queries: list[Query] = []
     faults: list[tuple[Path, Fault]] = []
     first: dict[str, str] = {}
     for path in paths:
         rows, broken = scan(path, card, columns=columns)
-        faults.extend((path, fault) for fault in broken)
         for line, query in rows:
             if query.query_id in first:
                 again = f"duplicate id {query.query_id!r}, first in {first[query.query_id]}"
-                faults.append((path, Fault(line=line, field="id", message=again)))
+                broken.append(Fault(line=line, field="id", message=again))
             else:
                 first[query.query_id] = f"{path.name} on line {line}"
                 queries.append(query)
+        faults.extend((path, fault) for fault in sorted(broken, key=lambda fault: fault.line))
     return queries, faults
 
 

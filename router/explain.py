@@ -9,6 +9,7 @@ import numpy as np
 from router.features import Features
 from router.novelty import nearest
 from router.pipeline import Router
+from router.policy import LabelPolicy
 from router.surface import FEATURE_NAMES
 from router.types import Decision, Query
 
@@ -43,13 +44,12 @@ def explain(router: Router, text: str, *, k: int = 3) -> Explanation:
     """Explain the decision for one text, with its k nearest training queries."""
     reading = router.read([text])
     decision = router.decisions(reading)[0]
-    features = reading.features.with_domain(reading.probabilities[router.table.policy.domain_head])
     contributions, runner_up = {}, {}
     for name, head in router.heads.items():
         p = reading.probabilities[name][0]
         first, second = np.argsort(-p, kind="stable")[:2]
         runner_up[name] = head.classes[second]
-        contributions[name] = _strongest(router, name, features, int(first), int(second))
+        contributions[name] = _strongest(router, name, reading.features, int(first), int(second))
     indices, cosines = nearest(reading.sentence, router.novelty.reference, k=k)
     return Explanation(
         decision=decision,
@@ -70,7 +70,7 @@ def all_contributions(router: Router, name: str, features: Features, first: int,
     head = router.heads[name]
     found = []
     for block, weights in head.weights.items():
-        difference = (weights[:, first] - weights[:, second]).astype(np.float64)
+        difference = weights[:, first].astype(np.float64) - weights[:, second].astype(np.float64)
         if block == "embedding":
             found.append(
                 Contribution(
@@ -114,13 +114,23 @@ def smallest_flip(router: Router, decision: Decision) -> str:
     spec = router.table.policy
     p = decision.probabilities[spec.complexity_head][spec.cheap_label]
     threshold = router.policy.threshold
-    if decision.rule not in ("cheap", "desk"):
+    if decision.rule in ("novel", "out-of-scope"):
         return f"decided by the rule {decision.rule!r}, not by the threshold"
     side = "above" if decision.rule == "cheap" else "at or below"
     if not 0.0 < p < 1.0:
         return f"no threshold within (0, 1) flips it: P({spec.cheap_label}) is {p:.3f}"
+    if _route_at(router, decision, threshold=1.0 if decision.rule == "cheap" else p) == decision.route:
+        return f"no threshold flips it: on either side it goes to {decision.route}"
     ratio = p / (1.0 - p)
     return (
         f"a threshold {side} {p:.3f} (now {threshold:.3f}) would flip it:"
         f" a wrong `{spec.cheap_label}` costing {ratio:.2g} times its opposite (now {spec.wrong_cheap_usd / spec.wrong_dear_usd:.2g})"
     )
+
+
+def _route_at(router: Router, decision: Decision, *, threshold: float) -> str:
+    """Where the same query would go at another threshold."""
+    rows = {head: np.array([list(p.values())]) for head, p in decision.probabilities.items()}
+    policy = LabelPolicy(router.table, router.classes, threshold=threshold)
+    choices = policy.choose(rows, novelty=np.array([decision.novelty]))
+    return router.table.names[int(choices.route[0])]

@@ -67,15 +67,26 @@ def new_directory(target: Path) -> Iterator[Path]:
         yield work
         work.chmod(0o755)
         if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent)) / "old"
-            target.rename(old)
-            work.rename(target)
-            shutil.rmtree(old.parent)
+            _exchange(work, target)
         else:
             work.rename(target)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
+
+
+def _exchange(work: Path, target: Path) -> None:
+    """Rename `work` to `target`, which exists; whatever comes between, one of the two stands there in the end."""
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent)) / "old"
+    try:
+        target.rename(old)
+        work.rename(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(old.parent, ignore_errors=True)
+        raise
+    shutil.rmtree(old.parent)
 
 
 def read_toml(path: Path, *, what: str, make: str) -> dict[str, Any]:
@@ -87,5 +98,5 @@ def read_toml(path: Path, *, what: str, make: str) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
         raise DataError(f"{path}: no such file; wanted {what}. {make}") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as err:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as err:
         raise DataError(f"{path}: cannot be read as TOML ({err}); wanted {what}. {make}") from err

@@ -101,9 +101,15 @@ def fit_head(
     """Choose a setting by out-of-fold log-loss, calibrate on the out-of-fold logits, fit on all labelled rows.
 
     labels, fold: one per row of `blocks`. First the weight of the n-grams is chosen at a middling penalty, then the
-    penalty at that weight; a given `setting` is taken as it is. Raises FitError as `encode_labels` does.
+    penalty at that weight; a given `setting` is taken as it is. Raises FitError as `encode_labels` does, and where all
+    labelled rows stand in one fold.
     """
     index, y = encode_labels(name, classes, labels)
+    if len(np.unique(fold[index])) < 2:
+        raise FitError(
+            f"head {name!r}: its {len(index)} labelled training queries are near-duplicates or one persona's; wanted at least"
+            " two groups. Label more; see `weighbridge data stats`."
+        )
     held = _HeldOut(blocks, index, y, fold[index], k=len(classes))
     best, tried = (setting, {}) if setting else _search(held)
     logits = held.logits(best)
@@ -183,11 +189,14 @@ class _HeldOut:
 
 
 def _logistic(rows: npt.NDArray[np.floating], y: Ints, *, C: float) -> tuple[Floats, Floats, Ints]:
-    """Weights (d, c), intercept (c,) and the c classes that occurred. Two classes get symmetric columns."""
+    """Weights (d, c), intercept (c,) and the c classes that occurred. Two get symmetric columns; one alone gets zeros."""
     from sklearn.linear_model import LogisticRegression
 
+    present = np.unique(y).astype(np.intp)
+    if len(present) == 1:
+        return np.zeros((rows.shape[1], 1)), np.zeros(1), present
     model = LogisticRegression(C=C, max_iter=MAX_ITER, tol=TOLERANCE).fit(rows, y)
     weights, intercept = model.coef_.T.astype(np.float64), model.intercept_.astype(np.float64)
     if weights.shape[1] == 1:
         weights, intercept = np.hstack([-weights / 2, weights / 2]), np.concatenate([-intercept / 2, intercept / 2])
-    return weights, intercept, model.classes_.astype(np.intp)
+    return weights, intercept, present

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,24 +31,24 @@ def shingles(text: str) -> frozenset[str]:
 def similar_pairs(texts: Sequence[str], *, above: float = GROUP_ABOVE) -> list[tuple[int, int, float]]:
     """All pairs (i < j, similarity) of texts whose shingles overlap by at least `above` (Jaccard).
 
-    An inverted index proposes the candidates; shingles that stand in very many texts propose none, they only count.
+    An inverted index of each text's rarest shingles proposes the candidates. None is missed: two texts that overlap by
+    `above` share so many shingles that they cannot all lie outside the rarest ones of either.
     """
     sets = [shingles(text) for text in texts]
+    count = Counter(gram for grams in sets for gram in grams)
     posting: dict[str, list[int]] = defaultdict(list)
-    for index, grams in enumerate(sets):
-        for gram in grams:
-            posting[gram].append(index)
-    common = max(50, len(texts) // 20)
     pairs: list[tuple[int, int, float]] = []
-    for j, grams in enumerate(sets):
-        shared: Counter[int] = Counter()
-        for gram in grams:
-            if len(posting[gram]) <= common:
-                shared.update(i for i in posting[gram] if i < j)
-        for i in shared:
-            similarity = len(grams & sets[i]) / len(grams | sets[i])
+    for j in sorted(range(len(sets)), key=lambda index: len(sets[index])):
+        grams = sets[j]
+        least = math.ceil(above * len(grams) - 1e-9)  # shingles that a text as similar as that shares with this one
+        rarest = sorted(grams, key=lambda gram: (count[gram], gram))[: len(grams) - least + 1]
+        for i in {i for gram in rarest for i in posting[gram] if len(sets[i]) >= least}:
+            shared = len(grams & sets[i])
+            similarity = shared / (len(grams) + len(sets[i]) - shared)
             if similarity >= above:
-                pairs.append((i, j, similarity))
+                pairs.append((min(i, j), max(i, j), similarity))
+        for gram in rarest:
+            posting[gram].append(j)
     return sorted(pairs)
 
 
@@ -72,8 +73,13 @@ def components(n: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def with_groups(dataset: Dataset) -> Dataset:
-    """Give near-duplicates one group name: the id of the first of them. A query on its own gets none."""
+    """Give near-duplicates, and queries that share a group already, one group name: the id of the first of them.
+
+    A query on its own gets none.
+    """
     pairs = [(i, j) for i, j, _ in similar_pairs(dataset.texts)]
+    first: dict[str, int] = {}
+    pairs += [(first.setdefault(query.group, j), j) for j, query in enumerate(dataset.queries) if query.group]
     roots = components(len(dataset), pairs)
     size = Counter(roots)
     queries = [
@@ -133,6 +139,6 @@ def units(queries: Sequence[Query]) -> list[int]:
     edges: list[tuple[int, int]] = []
     for index, query in enumerate(queries):
         for key in (("persona", query.persona), ("group", query.group)):
-            if key[1] is not None:
+            if key[1]:  # neither null nor empty
                 edges.append((first.setdefault((key[0], key[1]), index), index))
     return components(len(queries), edges)

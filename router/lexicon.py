@@ -20,10 +20,11 @@ import numpy.typing as npt
 from router.card import Card
 from router.errors import DataError
 from router.files import read_toml
+from router.surface import folded
 
 LEXICON_FILE = "lexicon.toml"
 LONGEST_TERM = 5  # words
-TOKENS = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*|[^\w\s]")
+TOKENS = re.compile(r"[^\W_]+(?:['.-][^\W_]+)*|[^\w\s]")
 ADVICE = "See datasets/pam-v1/lexicon.toml for the form."
 
 Floats = npt.NDArray[np.float64]
@@ -48,14 +49,14 @@ class Lexicon:
         for column, (head, label) in enumerate(self.columns):
             for term in self.terms[head][label]:
                 target = prefixes if term.endswith("*") else whole
-                target.setdefault(" ".join(TOKENS.findall(term.rstrip("*").casefold())), []).append(column)
+                target.setdefault(" ".join(_words(term)), []).append(column)
         return whole, prefixes
 
     def counts(self, texts: Sequence[str]) -> Floats:
         """(n, len(columns)) how many terms of each label a text holds; a term counts once a place, the longest first."""
         rows = np.zeros((len(texts), len(self.columns)))
         for row, text in zip(rows, texts, strict=True):
-            words = TOKENS.findall(text.casefold())
+            words = TOKENS.findall(folded(text))
             for start in range(len(words)):
                 for column in self._at(words, start):
                     row[column] += 1.0
@@ -68,7 +69,7 @@ class Lexicon:
         for size in range(min(LONGEST_TERM, len(words) - start), 0, -1):
             phrase = " ".join(words[start : start + size])
             hits = list(whole.get(phrase, ()))
-            shortest = len(phrase) - len(words[start + size - 1]) + 2  # a prefix keeps two letters of its last word
+            shortest = len(phrase) - len(words[start + size - 1]) + 1  # a prefix keeps one letter of its last word
             for cut in range(len(phrase), shortest - 1, -1):
                 hits += prefixes.get(phrase[:cut], ())
             for column in hits:
@@ -88,6 +89,20 @@ class Lexicon:
         )
 
 
+def _words(term: str) -> list[str]:
+    return TOKENS.findall(folded(term.rstrip("*")))
+
+
+def _check_terms(listed: Any, *, where: str) -> None:  # Any: what a TOML or JSON file holds
+    if not isinstance(listed, list) or not all(isinstance(term, str) and _words(term) for term in listed):
+        raise DataError(f"{where} is not a list of terms. {ADVICE}")
+    for term in listed:
+        if len(_words(term)) > LONGEST_TERM:
+            raise DataError(
+                f"{where}: {term!r} has {len(_words(term))} words; wanted {LONGEST_TERM} or fewer. {ADVICE}"
+            )
+
+
 def lexicon_from_mapping(raw: Mapping[str, Any], card: Card, *, where: str) -> Lexicon:
     """Check parsed TOML or JSON against the card. Raises DataError naming head, label or term."""
     for head, labels in raw.items():
@@ -100,10 +115,7 @@ def lexicon_from_mapping(raw: Mapping[str, Any], card: Card, *, where: str) -> L
                 f" wanted some of {', '.join(card.heads[head])}. {ADVICE}"
             )
         for label, listed in labels.items():
-            if not isinstance(listed, list) or not all(
-                isinstance(term, str) and TOKENS.search(term) for term in listed
-            ):
-                raise DataError(f"{where}: [{head}] {label} is not a list of terms. {ADVICE}")
+            _check_terms(listed, where=f"{where}: [{head}] {label}")
     terms = {  # in the card's order, so that columns mean the same whatever file they came from
         head: {label: tuple(raw[head][label]) for label in labels if label in raw[head]}
         for head, labels in card.heads.items()

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]")
+from router.surface import folded
+
+WORDS = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]")
 CHAR_SIZES = (2, 3, 4, 5)
 FAMILIES = ("w:", "c:")
 MAX_CHARS = 2_000  # of a text; beyond that its n-grams add time and no evidence
@@ -48,8 +50,7 @@ class SparseRows:
 
 
 def _terms(text: str) -> Iterator[str]:
-    folded = text[:MAX_CHARS].casefold()
-    words = WORDS.findall(folded)
+    words = WORDS.findall(folded(text[:MAX_CHARS]))
     yield from ("w:" + word for word in words)
     yield from (f"w:{a} {b}" for a, b in zip(("^", *words), (*words, "$"), strict=True))
     for word in words:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from router.files import DECIMALS
+
 NEIGHBOURS = 5  # the distance is the mean over these: one odd training query must not make a region familiar
 ROWS_AT_ONCE = 1024
 
@@ -17,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 def nearest(rows: Rows, reference: Rows, *, k: int) -> tuple[npt.NDArray[np.intp], Floats]:
     """The k most similar reference rows of each row, most similar first.
 
-    rows: (n, d), reference: (m, d), both of unit length. Returns indices (n, k) and cosines (n, k), k cut to m.
+    rows: (n, d), reference: (m, d), both of unit length. Returns indices (n, k) and cosines (n, k) with 6 decimals, k cut to m.
     Equal cosines are ordered by index.
     """
     k = min(k, len(reference))
@@ -25,10 +27,12 @@ def nearest(rows: Rows, reference: Rows, *, k: int) -> tuple[npt.NDArray[np.intp
     cosines = np.empty((len(rows), k))
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
-        similarity = (rows[part] @ reference.T).astype(np.float64)
+        similarity = rows[part] @ reference.T
         order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
         indices[part] = order
-        cosines[part] = np.take_along_axis(similarity, order, axis=1)
+        # the product above depends in its last bits on how many rows it holds; a decision must not
+        exact = np.einsum("nd,nkd->nk", rows[part].astype(np.float64), reference[order].astype(np.float64))
+        cosines[part] = np.round(exact, DECIMALS)
     return indices, cosines
 
 
@@ -44,7 +48,7 @@ class Novelty:
 
     def distance(self, rows: Rows) -> Floats:
         """(n,) mean cosine distance to the nearest training queries."""
-        distance: Floats = 1.0 - nearest(rows, self.reference, k=NEIGHBOURS)[1].mean(axis=1)
+        distance: Floats = np.round(1.0 - nearest(rows, self.reference, k=NEIGHBOURS)[1].mean(axis=1), DECIMALS)
         return distance
 
     def rank(self, rows: Rows) -> Floats:

@@ -79,9 +79,10 @@ class LabelPolicy:
         spec = self.table.policy
         domain = probabilities[spec.domain_head]
         cheap_p = self.cheap_probability(probabilities)
-        if not len(domain) == len(cheap_p) == len(novelty):
+        if any(len(p) != len(novelty) for p in probabilities.values()):
             raise PolicyError(
-                f"rows disagree: {len(cheap_p)} complexities, {len(domain)} domains, {len(novelty)} novelties."
+                f"rows disagree: {', '.join(f'{head} {len(p)}' for head, p in probabilities.items())},"
+                f" novelty {len(novelty)}; wanted one row a query of each."
             )
         top = domain.argmax(axis=1)
         sure = domain[np.arange(len(top)), top]
@@ -133,7 +134,7 @@ def true_route(table: RouteTable, labels: Labels) -> str | None:
     if domain is not None and domain == spec.out_of_scope_label:
         if spec.high_label is not None and urgency is None:
             return None
-        if urgency != spec.high_label:
+        if spec.high_label is None or urgency != spec.high_label:
             return table.cheap
         return table.safe if complexity is not None else None
     if complexity is None or domain is None:

@@ -18,6 +18,7 @@ from router.errors import PriceError
 SHIPPED = Path(__file__).resolve().parent.parent / "datasets" / "prices.json"
 ADD = "Add it to datasets/prices.json (effective_from, source, input_cost_per_token, output_cost_per_token) or pass --prices FILE."
 TIERS = ("standard", "batch")
+REQUIRED = ("input_cost_per_token", "output_cost_per_token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +59,12 @@ class Price:
     def cost_usd(self, usage: Usage, *, tier: str = "standard") -> float:
         """Dollars for one call. A cached token costs its own price, or the input price where none is listed.
 
-        tier: "standard" or "batch". Above the long-context limit every token of the call has the higher price.
+        tier: "standard" or "batch". Above the long-context limit every token of the call has the higher price,
+        a batch call's by the same factor.
         Raises PriceError for a tier that the model is not sold in.
         """
         per_input, per_output = self._rates(usage, tier)
-        multiplier = per_input / self.input_cost_per_token if self.input_cost_per_token else 1.0
+        multiplier = _factor(per_input, self.input_cost_per_token)
         read, write = (
             per_input if listed is None else listed * multiplier
             for listed in (self.cache_read_input_token_cost, self.cache_creation_input_token_cost)
@@ -81,7 +83,14 @@ class Price:
         if tier == "batch":
             if self.input_cost_per_token_batches is None or self.output_cost_per_token_batches is None:
                 raise PriceError(f"{self.model} has no batch price from {self.effective_from} on. {ADD}")
-            return self.input_cost_per_token_batches, self.output_cost_per_token_batches
+            per_input, per_output = self._standard_rates(usage)
+            return (
+                self.input_cost_per_token_batches * _factor(per_input, self.input_cost_per_token),
+                self.output_cost_per_token_batches * _factor(per_output, self.output_cost_per_token),
+            )
+        return self._standard_rates(usage)
+
+    def _standard_rates(self, usage: Usage) -> tuple[float, float]:
         limit = self.long_context_above_tokens
         if limit is not None and usage.input_tokens > limit:
             return (
@@ -89,6 +98,11 @@ class Price:
                 self.output_cost_per_token_long_context or self.output_cost_per_token,
             )
         return self.input_cost_per_token, self.output_cost_per_token
+
+
+def _factor(rate: float, usual: float) -> float:
+    """How many times the usual rate; 1 where that is nothing."""
+    return rate / usual if usual else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,34 +132,46 @@ def read_prices(path: Path = SHIPPED) -> PriceTable:
     """Read a price file: {"models": {name: [{effective_from, source, ...}, ...]}}. Raises PriceError by model and field."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        models: dict[str, Any] = raw["models"]
+        models: Any = raw["models"]  # Any: what a JSON file holds
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise PriceError(
             f"{path}: cannot be read as a price table ({err}); see datasets/prices.json for the form."
         ) from err
-    table = {}
-    for model, entries in models.items():
-        prices = sorted((_price(model, entry, path) for entry in entries), key=lambda price: price.effective_from)
-        days = [price.effective_from for price in prices]
-        if len(set(days)) != len(days):
-            raise PriceError(f"{path}: {model} has two prices from the same day; wanted one.")
-        table[model] = tuple(prices)
-    return PriceTable(prices=table, where=str(path))
+    if not isinstance(models, dict):
+        raise PriceError(f"{path}: `models` is {models!r}; wanted an object, model name to list of prices. {ADD}")
+    return PriceTable(
+        prices={model: _dated(model, entries, path) for model, entries in models.items()}, where=str(path)
+    )
+
+
+def _dated(model: str, entries: Any, path: Path) -> tuple[Price, ...]:  # Any: what a JSON file holds
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise PriceError(f"{path}: {model} is {entries!r}; wanted a list of one price or more. {ADD}")
+    prices = sorted((_price(model, entry, path) for entry in entries), key=lambda price: price.effective_from)
+    days = [price.effective_from for price in prices]
+    if len(set(days)) != len(days):
+        raise PriceError(f"{path}: {model} has two prices from the same day; wanted one.")
+    return tuple(prices)
 
 
 def _price(model: str, entry: Mapping[str, Any], path: Path) -> Price:
     fields = dict(entry)
     try:
         for name in ("effective_from", "shutdown"):
-            if fields.get(name) is not None:
+            if name in fields and (name == "effective_from" or fields[name] is not None):
                 fields[name] = date.fromisoformat(fields[name])
         price = Price(model=model, **fields)
     except (TypeError, ValueError) as err:
         raise PriceError(f"{path}: {model}: {err}. {ADD}") from err
-    amounts = {name: value for name, value in fields.items() if "cost" in name and value is not None}
+    amounts = {
+        name: value for name, value in fields.items() if "cost" in name and (value is not None or name in REQUIRED)
+    }
     for name, value in amounts.items():
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
             raise PriceError(f"{path}: {model}: `{name}` is {value!r}; wanted dollars per token, 0 or more.")
+    limit = price.long_context_above_tokens
+    if limit is not None and type(limit) is not int:
+        raise PriceError(f"{path}: {model}: `long_context_above_tokens` is {limit!r}; wanted a whole number. {ADD}")
     return price
 
 

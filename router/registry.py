@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,13 @@ def log_run(
 
     Raises RegistryError where the store cannot be used; what was made before stays where it is.
     """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine unasked
     try:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine unasked
-        with _quiet():
-            import mlflow
-
+        import mlflow
+    except ImportError as err:
+        raise RegistryError("mlflow is not installed; `make setup` installs it, or pass --no-mlflow.") from err
+    try:
+        with _quiet():  # only now: importing mlflow sets its loggers' levels
             mlflow.set_tracking_uri(tracking_uri())
             mlflow.set_experiment(EXPERIMENT)
             with mlflow.start_run(run_name=name) as run:
@@ -75,19 +78,17 @@ def log_run(
                     )
                 identity: str = run.info.run_id
                 return identity
-    except ImportError as err:
-        raise RegistryError("mlflow is not installed; `make setup` installs it, or pass --no-mlflow.") from err
     except Exception as err:  # mlflow raises its own, SQLAlchemy's and the operating system's
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise RegistryError(
-            f"MLflow store {_without_secrets(tracking_uri())} could not be written ({reason}). Set MLFLOW_TRACKING_URI, or pass --no-mlflow."
+            f"MLflow store {_without_secrets(tracking_uri())} could not be written ({_without_secrets(reason)})."
+            " Set MLFLOW_TRACKING_URI, or pass --no-mlflow."
         ) from err
 
 
-def _without_secrets(uri: str) -> str:
-    """A store's address without user and password."""
-    head, at, tail = uri.rpartition("@")
-    return f"{head.partition('://')[0]}://…@{tail}" if at else uri
+def _without_secrets(text: str) -> str:
+    """A text whose addresses have lost user and password."""
+    return re.sub(r"(?<=://)\S*@", "…@", text)
 
 
 @contextlib.contextmanager

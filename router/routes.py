@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ class LabelPolicySpec:
     max_novelty: float
 
     def __post_init__(self) -> None:
-        if not (self.wrong_cheap_usd > 0 and self.wrong_dear_usd > 0):
+        if not (0 < self.wrong_cheap_usd < math.inf and 0 < self.wrong_dear_usd < math.inf):
             raise DataError(
-                f"[policy]: wrong_cheap_usd = {self.wrong_cheap_usd}, wrong_dear_usd = {self.wrong_dear_usd}; wanted both above 0. {ADVICE}"
+                f"[policy]: wrong_cheap_usd = {self.wrong_cheap_usd}, wrong_dear_usd = {self.wrong_dear_usd}; wanted both above 0 and finite. {ADVICE}"
             )
         for name in ("min_confidence", "max_novelty"):
             if not 0 <= getattr(self, name) <= 1:
@@ -88,8 +89,8 @@ class RouteTable:
         return next(route.name for route in self.routes if route.safe)
 
     def desk_index(self, labels: tuple[str, ...]) -> npt.NDArray[np.intp]:
-        """For each domain label, the index of the route whose desk owns it, or -1 where no desk does."""
-        desks = {route.desk: index for index, route in enumerate(self.routes) if route.desk}
+        """For each domain label, the index of the first route whose desk owns it, or -1 where no desk does."""
+        desks = {route.desk: index for index, route in reversed(list(enumerate(self.routes))) if route.desk}
         return np.array([desks.get(label, -1) for label in labels], dtype=np.intp)
 
     def cost_usd(self, prices: PriceTable) -> dict[str, float]:
@@ -169,12 +170,11 @@ def table_from_mapping(raw: Mapping[str, Any], *, where: str) -> RouteTable:
         )
         cheap = [entry["name"] for entry in raw["routes"] if entry.get("cheap")]
         routes = tuple(_route(entry) for entry in raw["routes"])
-        day = raw["price_date"]
         return RouteTable(
             routes=routes,
             cheap=cheap[0] if len(cheap) == 1 else "",
             policy=spec,
-            price_date=day if isinstance(day, date) else date.fromisoformat(str(day)),
+            price_date=_day(raw["price_date"]),
         )
     except (KeyError, TypeError, AttributeError) as err:
         raise DataError(f"{where}: the route table lacks or misspells {err}. {ADVICE}") from err
@@ -182,6 +182,12 @@ def table_from_mapping(raw: Mapping[str, Any], *, where: str) -> RouteTable:
         raise DataError(f"{where}: {err}") from err
     except ValueError as err:
         raise DataError(f"{where}: {err}. {ADVICE}") from err
+
+
+def _day(found: Any) -> date:  # Any: TOML has dates, with and without a time of day; JSON has text
+    if isinstance(found, datetime):
+        return found.date()
+    return found if isinstance(found, date) else date.fromisoformat(str(found))
 
 
 def _route(entry: Mapping[str, Any]) -> Route:

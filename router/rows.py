@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,16 +36,19 @@ def parse_map(text: str | None) -> dict[str, str]:
     >>> parse_map("text=prompt,id=key")
     {'text': 'prompt', 'id': 'key'}
     """
-    pairs = [part.partition("=") for part in (text or "").split(",") if part]
+    pairs = [part.lstrip().partition("=") for part in (text or "").split(",") if part.strip()]
     broken = [ours for ours, equals, theirs in pairs if not (ours and equals and theirs)]
     if broken:
         raise DataError(f"--map has {broken[0]!r}; wanted pairs such as `--map text=prompt,id=key`.")
     return {ours: theirs for ours, _, theirs in pairs}
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Fault]]:
+def read_rows(
+    path: Path, *, columns: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, Mapping[str, Any] | Fault]]:
     """Yield (line number, row) of a .jsonl or .csv file; an unreadable row comes as a Fault in its place.
 
+    `columns` maps our field names to the file's: a CSV has its further desks in one cell, cut at semicolons.
     Raises DataError if the file cannot be opened or is not UTF-8.
     """
     try:
@@ -58,7 +63,10 @@ def read_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Fault]]:
         ) from err
     except OSError as err:
         raise DataError(f"{path}: cannot be read ({err.strerror}); wanted labelled queries (JSONL or CSV).") from err
-    yield from (_csv_rows(text) if path.suffix == ".csv" else _jsonl_rows(text))
+    if path.suffix.lower() == ".csv":
+        yield from _csv_rows(text, also=(columns or {}).get("also", "also"))
+    else:
+        yield from _jsonl_rows(text)
 
 
 def _jsonl_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | Fault]]:
@@ -83,8 +91,31 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | Fault]]:
-    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+def _csv_rows(text: str, *, also: str) -> Iterator[tuple[int, Mapping[str, Any] | Fault]]:
+    header: list[str] = []
+    for line, row in _csv_cells(text):
+        if isinstance(row, Fault):
+            yield line, row
+            if not header:
+                return
+        elif not header:
+            header = row
+            twice = [name for name, count in Counter(header).items() if count > 1]
+            if twice:
+                yield line, Fault(line=line, field=twice[0], message="this column stands twice; wanted it once")
+                return
+        elif len(row) != len(header):
+            yield line, Fault(line=line, field="-", message="has more or fewer cells than the header")
+        else:
+            cells: dict[str, Any] = {name: cell or None for name, cell in zip(header, row, strict=True)}
+            if cells.get(also):
+                cells[also] = [part for part in str(cells[also]).split(";") if part]
+            yield line, cells
+
+
+def _csv_cells(text: str) -> Iterator[tuple[int, list[str] | Fault]]:
+    """Yield (number of the last line, cells) of every row that is not blank, the header's among them."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
         try:
             row = next(reader)
@@ -92,17 +123,9 @@ def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | Fault]]:
             return
         except csv.Error as err:
             yield reader.line_num, Fault(line=reader.line_num, field="-", message=f"broken CSV ({err})")
-            return
-        if None in row or None in row.values():
-            yield (
-                reader.line_num,
-                Fault(line=reader.line_num, field="-", message="has more or fewer cells than the header"),
-            )
             continue
-        cells: dict[str, Any] = {key: value or None for key, value in row.items()}
-        if cells.get("also"):
-            cells["also"] = [part for part in str(cells["also"]).split(";") if part]
-        yield reader.line_num, cells
+        if row:
+            yield reader.line_num, row
 
 
 def parse_row(
@@ -128,11 +151,9 @@ def parse_row(
     for field, message in (
         *_text_faults("id", ours["id"], limit=200),
         *_text_faults("text", ours["text"], limit=MAX_TEXT_CHARS),
+        *(found for name in PLAIN_FIELDS for found in _plain_faults(name, ours[name])),
     ):
         fault(field, message)
-    for name in PLAIN_FIELDS:
-        if ours[name] is not None and not isinstance(ours[name], str):
-            fault(name, f"is {ours[name]!r}; wanted text or null")
     if ours["split"] is not None and ours["split"] not in SPLITS:
         fault("split", f"is {ours['split']!r}; wanted one of {', '.join(SPLITS)} or null")
     for head, labels in card.heads.items():
@@ -159,6 +180,18 @@ def _text_faults(field: str, value: object, *, limit: int) -> Iterator[tuple[str
         yield field, f"is {'missing' if value is None else repr(value)}; wanted text"
         return
     problem = text_problem(value, limit=limit)
+    if problem:
+        yield field, problem
+
+
+def _plain_faults(field: str, value: object) -> Iterator[tuple[str, str]]:
+    """An empty text is let through: it says as little as null."""
+    if value is None or value == "":
+        return
+    if not isinstance(value, str):
+        yield field, f"is {value!r}; wanted text or null"
+        return
+    problem = text_problem(value)
     if problem:
         yield field, problem
 

@@ -85,20 +85,22 @@ PATTERNS: dict[str, Match] = {
     "question_marks": re.compile(r"[?¿]").findall,
     "exclamations": re.compile(r"[!¡]").findall,
     "commas": re.compile(r"[,;:]").findall,
-    "sentence_ends": re.compile(r"[.!?…]+(?:\s|$)").findall,
+    "sentence_ends": re.compile(r"[.!?…](?=\s|$)").findall,
     "newlines": re.compile(r"\n").findall,
-    "list_items": re.compile(r"(?m)^\s*(?:[-*•]|\d+[.)])\s").findall,
+    "list_items": re.compile(r"(?m)^[^\S\n]*(?:[-*•]|\d+[.)])\s").findall,
     "numbers": NUMBER.findall,
-    "money": re.compile(r"[$€£¥]\s?\d|\d\s?(?:[$€£¥]|usd|eur|cad|chf|bucks|dollars|euros?)\b", re.IGNORECASE).findall,
+    "money": re.compile(
+        r"[$€£¥]\s?\d|\d\s?(?:[$€£¥]|(?:usd|eur|cad|chf|bucks|dollars|euros?)\b)", re.IGNORECASE
+    ).findall,
     "clock_times": re.compile(r"\b\d{1,2}(?::\d{2})?\s?(?:am|pm|uhr|h)\b|\b\d{1,2}:\d{2}\b", re.IGNORECASE).findall,
     "measures": re.compile(
-        r"\d\s?(?:mi|miles?|km|ft|feet|m|lbs?|kg|gal|gallons?|l|liters?|litres?|mph|%|°|v|volts?|amps?|w|watts?|ah|psi|mpg)\b",
+        r"\d\s?(?:[%°]|(?:mi|miles?|km|ft|feet|m|lbs?|kg|gal|gallons?|l|liters?|litres?|mph|v|volts?|amps?|w|watts?|ah|psi|mpg)\b)",
         re.IGNORECASE,
     ).findall,
     "quotes": re.compile(r"[\"“”„«»]|(?<!\w)['‘]\w").findall,
     "brackets": re.compile(r"[()\[\]{}<>]").findall,
     "operators": re.compile(r"[=+*/^|\\~]").findall,
-    "links": re.compile(r"https?://|www\.|\S+@\S+\.\w").findall,
+    "links": re.compile(r"https?://|www\.|[^\s@]@[^\s@]+\.\w").findall,
     "option_letters": re.compile(r"(?m)(?:^|\s)[A-E][.)]\s").findall,
     "emoji": re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]").findall,
     "ellipses": re.compile(r"\.\.\.|…").findall,
@@ -118,8 +120,13 @@ def surface_features(texts: Sequence[str]) -> npt.NDArray[np.float32]:
     return np.array(rows, dtype=np.float32).reshape(len(rows), len(FEATURE_NAMES))
 
 
+def folded(text: str) -> str:
+    """Text as words are compared: case-folded, with the apostrophe of keyboards for that of phones."""
+    return text.casefold().replace("’", "'")
+
+
 def _one(text: str) -> list[float]:
-    lower = text.casefold()
+    lower = folded(text)
     counts = [math.log1p(len(find(text))) for find in PATTERNS.values()]
     counts += [math.log1p(len(find(lower))) for find in LEXICONS.values()]
     words = WORD.findall(text)
@@ -132,7 +139,7 @@ def _shape(text: str, words: list[str]) -> list[float]:
     chars = max(1, len(text))
     n = len(words)
     log_words = math.log1p(n)
-    first = words[0].casefold() if words else ""
+    first = folded(words[0]) if words else ""
     starts_wh = any(LEXICONS[name](first) for name in ("why_how", "what_which", "where_when_who"))
     return [
         math.log1p(len(text)),
@@ -140,7 +147,7 @@ def _shape(text: str, words: list[str]) -> list[float]:
         log_words**2,
         float(n <= 2),
         sum(map(len, words)) / max(1, n),
-        len({word.casefold() for word in words}) / max(1, n),
+        len({folded(word) for word in words}) / max(1, n),
         sum(char.isdigit() for char in text) / chars,
         sum(char.isupper() for char in text) / chars,
         sum(len(word) > 2 and word.isupper() for word in words) / max(1, n),

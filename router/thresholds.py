@@ -41,7 +41,8 @@ def sweep(score: Floats, cheap: npt.NDArray[np.bool_], *, wrong_cheap_usd: float
     missed = np.concatenate([[0], np.cumsum(truth)]) * wrong_dear_usd
     harmed = np.concatenate([np.cumsum((~truth)[::-1])[::-1], [0]]) * wrong_cheap_usd
     # a cut stands only between two scores that differ
-    keep = np.concatenate([[True], ranked[1:] > ranked[:-1], [True]])
+    # and none above a score of 1, which every threshold in [0, 1] lets pass
+    keep = np.concatenate([[True], ranked[1:] > ranked[:-1], [ranked[-1] < 1.0]])
     middle = np.concatenate([[0.0], (ranked[1:] + ranked[:-1]) / 2, [1.0]])
     below = np.arange(len(score) + 1)
     return Sweep(

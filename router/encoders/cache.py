@@ -30,6 +30,11 @@ def text_key(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
+def _segment_name(content: bytes) -> str:
+    """A segment is named by its content, so that a damaged one is known by its name."""
+    return f"{sha256_bytes(content)[:32]}.safetensors"
+
+
 class CachedEncoder:
     """Wraps an encoder: embeds each distinct text once per machine.
 
@@ -86,11 +91,14 @@ class CachedEncoder:
         known: dict[bytes, Matrix] = {}
         for path in self._segments():
             try:
-                tensors = load(path.read_bytes())
-                rows = tensors["rows"]
-                if rows.dtype != np.float32 or rows.shape[1:] != (self.spec.dim,) or not np.isfinite(rows).all():
+                content = path.read_bytes()
+                if _segment_name(content) != path.name:
+                    raise ValueError("its hash is not its name")
+                tensors = load(content)
+                keys, rows = tensors["keys"], tensors["rows"]
+                if rows.dtype != np.float32 or rows.shape != (len(keys), self.spec.dim) or not np.isfinite(rows).all():
                     raise ValueError(f"rows are {rows.dtype} {rows.shape}")
-                known.update(zip(map(bytes, tensors["keys"]), rows, strict=True))
+                known.update(zip(map(bytes, keys), rows, strict=True))
             except FileNotFoundError:
                 continue  # another process merged it while we looked; its rows stand in the union
             except (SafetensorError, KeyError, ValueError) as err:
@@ -109,7 +117,7 @@ class CachedEncoder:
             rows = {**self._read(), **rows}
         keys = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(-1, 32)
         content = save({"keys": keys.copy(), "rows": np.stack(list(rows.values())).astype(np.float32)})
-        target = self._directory / f"{sha256_bytes(content)[:32]}.safetensors"
+        target = self._directory / _segment_name(content)
         try:
             write_atomic(target, content)
         except OSError as err:

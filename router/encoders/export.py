@@ -142,13 +142,14 @@ def require_torch(name: str) -> None:
 
 def _load(source: Path, name: str) -> Any:  # Any: SentenceTransformer, untyped here to keep torch out of the checker
     require_torch(name)
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
     try:
         return SentenceTransformer(str(source), device="cpu", model_kwargs={"attn_implementation": "eager"}).eval()
-    except (OSError, ValueError, KeyError, RuntimeError) as err:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as err:
         raise EncoderError(
             f"{name}: {source} holds no sentence-transformers model ({str(err).splitlines()[0]})."
         ) from err

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from router.encoders.cache import CachedEncoder
 from router.encoders.export import export, read_exported, source_digest
 from router.encoders.hashing import HashingEncoder
 from router.encoders.onnx import OnnxEncoder
@@ -99,8 +100,14 @@ def find_exported(spec: EncoderSpec) -> Path | None:
     return None
 
 
-def exported_directory(spec: EncoderSpec) -> Path:
-    """The cache's directory of that very encoder. Raises EncoderError where the cache was emptied meanwhile."""
+def exported_directory(encoder: Encoder) -> Path:
+    """The directory of that very encoder: the one it was opened from, else the cache's. Raises EncoderError for neither."""
+    spec = encoder.spec
+    inner = encoder.inner if isinstance(encoder, CachedEncoder) else encoder
+    if isinstance(inner, OnnxEncoder):
+        opened = read_exported(inner.directory)
+        if opened is not None and opened.digest == spec.digest:
+            return inner.directory
     found = find_exported(spec)
     if found is None:
         raise EncoderError(
