@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -28,8 +29,21 @@ def main() -> None:
     try:
         app()
     except WeighbridgeError as err:
-        print(f"weighbridge: {' '.join(str(err).split())}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+        refuse(str(err))
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as err:
+        place = err.filename2 or err.filename
+        refuse(
+            f"{place}: {err.strerror}; wanted a place that can be read and written. Name another with --out or --json."
+        )
+
+
+def refuse(message: str) -> NoReturn:
+    """Say it on one line of standard error; leave with 2."""
+    print(f"weighbridge: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    sys.exit(2)
 
 
 if __name__ == "__main__":

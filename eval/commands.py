@@ -9,7 +9,7 @@ import typer
 
 from router.commands import SHIPPED_DATA, Bundle, CardFile, Columns, Data, Json
 
-Seed = Annotated[int, typer.Option(help="Of every draw; same seed, same figures.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of every draw; same seed, same figures.")]
 Split = Annotated[
     str | None, typer.Option(help="train, calibration, test or all. Default: test where the data has it, else all.")
 ]

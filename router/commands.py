@@ -149,7 +149,7 @@ def data_split(
     out: Annotated[Path, typer.Option("--out", help="The JSONL file to write.")],
     card: CardFile = None,
     columns: Columns = None,
-    seed: Annotated[int, typer.Option(help="Deals the splits; same seed, same splits.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Deals the splits; same seed, same splits.")] = 0,
 ) -> None:
     """Group near-duplicates and deal train, calibration and test by group and persona; who has a split keeps it."""
     from router.console import console
