@@ -47,7 +47,7 @@ def train(
 ) -> None:
     """Fit and calibrate a router on labelled queries; judge it once on the test split; save the bundle."""
     from eval.show import show_evaluation
-    from eval.workflow import fit_router, judge_and_save, open_materials
+    from eval.workflow import fit_router, judge_and_save, open_materials, test_split
     from router.console import console, progress, write_json
     from router.registry import flatten, log_run, tracking_uri
     from router.rows import parse_map
@@ -56,6 +56,7 @@ def train(
         materials = open_materials(
             data, card=card, columns=parse_map(columns), routes=routes, encoder=encoder, seed=seed, told=told
         )
+        test_split(materials.dataset)  # none is refused before a minute of fitting
         judged = judge_and_save(fit_router(materials, told), materials, out, carry_encoder=carry_encoder, told=told)
     show_evaluation(console(), judged.figures)
     console().print(f"wrote bundle {judged.bundle} to {out}", markup=False)

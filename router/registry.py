@@ -54,6 +54,7 @@ def log_run(
 
     Raises RegistryError where the store cannot be used; what was made before stays where it is.
     """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else minutes of silence
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine unasked
     try:
         import mlflow
