@@ -11,6 +11,7 @@ from router.files import DECIMALS
 
 NEIGHBOURS = 5  # the distance is the mean over these: one odd training query must not make a region familiar
 ROWS_AT_ONCE = 1024
+MARGIN = 1e-5  # more than single precision can be off in a cosine
 
 Rows = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -28,11 +29,13 @@ def nearest(rows: Rows, reference: Rows, *, k: int) -> tuple[npt.NDArray[np.intp
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
         similarity = rows[part] @ reference.T
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
-        indices[part] = order
-        # the product above depends in its last bits on how many rows it holds; a decision must not
-        exact = np.einsum("nd,nkd->nk", rows[part].astype(np.float64), reference[order].astype(np.float64))
-        cosines[part] = np.round(exact, DECIMALS)
+        for i, row in enumerate(rows[part], start):
+            # the product depends in its last bits on how many rows it holds, and a decision must not: it only proposes
+            near = similarity[i - start]
+            close = np.flatnonzero(near >= np.partition(near, -k)[-k] - MARGIN)
+            exact = np.round(reference[close].astype(np.float64) @ row.astype(np.float64), DECIMALS)
+            order = np.lexsort((close, -exact))[:k]
+            indices[i], cosines[i] = close[order], exact[order]
     return indices, cosines
 
 

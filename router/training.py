@@ -150,7 +150,9 @@ def _best_f1_threshold(score: Floats, yes: np.typing.NDArray[np.bool_]) -> float
     order = np.argsort(-score, kind="stable")
     hits = np.cumsum(yes[order])
     f1 = 2 * hits / (np.arange(1, len(score) + 1) + yes.sum())
-    cut = int(f1.argmax())
+    ranked = score[order]
+    whole = np.append(ranked[1:] < ranked[:-1], True)  # a threshold cannot cut between equal scores
+    cut = int(np.where(whole, f1, -1.0).argmax())
     following = score[order[cut + 1]] if cut + 1 < len(score) else 0.0
     return round(float((score[order[cut]] + following) / 2), DECIMALS)
 

@@ -98,6 +98,18 @@ def test_a_rank_is_a_share_and_never_falls_with_distance(train: Rows, calibratio
     assert ((rank >= 0) & (rank <= 1)).all()
 
 
+@pytest.mark.parametrize("together", [1, 5, 40])
+def test_training_rows_that_repeat_come_in_their_order_whoever_is_asked_about_beside(together: int) -> None:
+    # 199 rows, four times the same 50: their products with one query differ in the last bit by where they stand.
+    rng = np.random.default_rng(0)
+    reference = unit(*rng.normal(size=(50, 384)).tolist() * 4)[:199]
+    rows = unit(*rng.normal(size=(40, 384)).tolist())
+    parts = [nearest(rows[start : start + together], reference, k=10)[0] for start in range(0, 40, together)]
+    cosines = np.round(rows[:, None].astype(float) @ reference[:50].astype(float).T, 6)[:, 0]
+    slow = [sorted(range(199), key=lambda j: (-row[j % 50], j))[:10] for row in cosines]
+    assert np.vstack(parts).tolist() == slow
+
+
 def ranks_in_parts(fitted: Novelty, rows: Rows, size: int) -> Floats:
     return np.concatenate([fitted.rank(rows[start : start + size]) for start in range(0, len(rows), size)])
 

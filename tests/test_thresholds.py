@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from router.errors import PolicyError
 from router.thresholds import Floats, for_prices, sweep
+from router.training import _best_f1_threshold
 
 Bools = npt.NDArray[np.bool_]
 # Routers give probabilities rounded to 6 decimals, 0 and 1 among them; few values, so that many queries tie.
@@ -113,3 +114,17 @@ def test_queries_that_are_all_cheap_need_no_threshold() -> None:
 def test_scores_that_are_none_or_do_not_fit_their_labels_are_refused(n: int, m: int) -> None:
     with pytest.raises(PolicyError, match="calibration split"):
         sweep(np.full(n, 0.5), np.zeros(m, dtype=bool), wrong_cheap_usd=1.0, wrong_dear_usd=1.0)
+
+
+def f1(score: Floats, yes: Bools, threshold: float) -> float:
+    said = score >= threshold
+    return 2 * float((said & yes).sum()) / float(said.sum() + yes.sum())
+
+
+@settings(deadline=None, max_examples=50)
+@example(queries=[(0.25, True), (0.75, True), (0.5, False), (0.75, False)])
+@given(queries=QUERIES.filter(lambda queries: any(yes for _, yes in queries)))
+def test_no_threshold_finds_further_desks_better_than_the_one_chosen(queries: list[tuple[float, bool]]) -> None:
+    score, yes = arrays(queries)
+    best = max(f1(score, yes, t) for t in (0.0, *score.tolist()))
+    assert f1(score, yes, _best_f1_threshold(score, yes)) == pytest.approx(best)

@@ -14,7 +14,7 @@ TOLERANCE = 1e-3
 
 
 class LogisticPerHead:
-    """Multinomial logistic regression on fixed features, one model per head, C by 5-fold cross-validation.
+    """Multinomial logistic regression on fixed features, one model per head, C by cross-validation on two of five folds.
 
     Shuffled, because sorted data picks a bad C.
     """
