@@ -34,9 +34,11 @@ check: $(STAMP) ## Lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
 
-bench: $(STAMP) ## Measure the claims that are about speed, each beside an alternative
+bench: $(STAMP) ## Measure the claims about speed, and the guarantee's, each beside an alternative
 	$(BIN)/python benchmarks/train_solver.py
 	$(BIN)/python benchmarks/encode.py
+	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/guarantee.py
 
 clean: ## Remove .venv and everything made
 	rm -rf .venv out mlruns mlflow.db build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,9 +1,9 @@
-"""The judge's verbs: train, evaluate, replay, verify, compare, report, demo. Heavy libraries wait inside the functions."""
+"""The judge's verbs: train, evaluate, replay, verify, report, demo. Heavy libraries wait inside the functions."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -27,13 +27,22 @@ DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the one command."""
-    for verb in (demo, train, evaluate, replay, verify, compare, report):
+    for verb in (demo, train, evaluate, replay, verify, report):
         app.command()(verb)
 
 
 def train(
-    data: Data,
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle's directory; an old bundle there is replaced.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", "-d", help="Labelled queries: a data set's directory, or one JSONL or CSV file."),
+    ] = None,
+    outcomes: Annotated[
+        Path | None,
+        typer.Option(
+            "--outcomes", help="An outcome table (query_id, query, model, score): learn which model answers what."
+        ),
+    ] = None,
     encoder: Encoder = DEFAULT_ENCODER,
     routes: Routes = None,
     card: CardFile = None,
@@ -42,22 +51,51 @@ def train(
     carry_encoder: Annotated[
         bool, typer.Option("--carry-encoder", help="Copy the ONNX encoder into the bundle, for machines without torch.")
     ] = False,
+    models: Annotated[str | None, typer.Option(help="Outcomes: only these models, joined by commas.")] = None,
+    on_straddle: Annotated[
+        Literal["refuse", "drop-train"], typer.Option(help="Outcomes: texts that stand in train and in test.")
+    ] = "refuse",
     json: Json = None,
     mlflow: Mlflow = True,
 ) -> None:
-    """Fit and calibrate a router on labelled queries; judge it once on the test split; save the bundle."""
+    """Fit and calibrate a router on labelled queries or on an outcome table; judge it once on test; save the bundle.
+
+    Labelled queries without a route table: every labelled head is trained and judged, and no route is decided.
+    """
     from eval.show import show_evaluation
-    from eval.workflow import fit_router, judge_and_save, open_materials, test_split
+    from eval.workflow import open_materials, test_split, train_and_judge
     from router.console import console, progress, write_json
     from router.registry import flatten, log_run, tracking_uri
     from router.rows import parse_map
 
+    if (data is None) == (outcomes is None):
+        raise typer.BadParameter(
+            "give exactly one of --data and --outcomes, as in `weighbridge train --data D --out B`."
+        )
+    if outcomes is not None:
+        _train_outcomes(
+            outcomes,
+            out,
+            foreign={"--routes": routes, "--card": card},
+            encoder=encoder,
+            columns=columns,
+            models=models,
+            on_straddle=on_straddle,
+            seed=seed,
+            carry_encoder=carry_encoder,
+            json=json,
+            mlflow=mlflow,
+        )
+        return
+    assert data is not None
+    if models is not None or on_straddle != "refuse":
+        raise typer.BadParameter("--models and --on-straddle go with --outcomes.")
     with progress() as told:
         materials = open_materials(
             data, card=card, columns=parse_map(columns), routes=routes, encoder=encoder, seed=seed, told=told
         )
         test_split(materials.dataset)  # none is refused before a minute of fitting
-        judged = judge_and_save(fit_router(materials, told), materials, out, carry_encoder=carry_encoder, told=told)
+        judged = train_and_judge(materials, out, carry_encoder=carry_encoder, told=told)
     show_evaluation(console(), judged.figures)
     console().print(f"wrote bundle {judged.bundle} to {out}", markup=False)
     write_json(json, judged.figures)
@@ -76,9 +114,44 @@ def train(
                 "train",
                 params=params,
                 metrics=flatten({"heads": judged.figures["heads"], "route": judged.figures["route"]}),
-                artifacts=[],
-                bundle=out,
+                artifacts=[out] if materials.table is None else [],
+                bundle=None if materials.table is None else out,  # a model on the shelf is one that decides routes
             )
+
+
+def _train_outcomes(
+    outcomes: Path,
+    out: Path,
+    *,
+    foreign: dict[str, Path | None],
+    encoder: str,
+    columns: str | None,
+    models: str | None,
+    on_straddle: Literal["refuse", "drop-train"],
+    seed: int,
+    carry_encoder: bool,
+    json: Path | None,
+    mlflow: bool,
+) -> None:
+    from eval.lab import named_models, one_thread
+    from router.outcome_verbs import train_outcomes
+
+    given = [name for name, value in foreign.items() if value is not None]
+    if given:
+        raise typer.BadParameter(f"{given[0]} goes with --data; an outcome table needs none.")
+    with one_thread():
+        train_outcomes(
+            outcomes,
+            out,
+            encoder=encoder,
+            columns=columns,
+            models=named_models(models),
+            on_straddle=on_straddle,
+            seed=seed,
+            carry_encoder=carry_encoder,
+            json=json,
+            mlflow=mlflow,
+        )
 
 
 def evaluate(
@@ -90,12 +163,17 @@ def evaluate(
     seed: Seed = 0,
     json: Json = None,
 ) -> None:
-    """Judge a bundle on labelled queries: accuracy, F1, calibration, routes; with intervals."""
+    """Judge a bundle on labelled queries: accuracy, F1, calibration, and routes where it decides them; with intervals."""
     from eval.metrics import evaluate as figures_of
     from eval.show import show_evaluation
+    from router.bundlefiles import kind_of
+    from router.bundleparts import HEADS
     from router.console import console, write_json
 
-    figures = figures_of(_replayed(bundle, data, split=split, card=card, columns=columns, seed=seed))
+    if kind_of(bundle) == HEADS:
+        figures = _heads_judged(bundle, data, split=split, card=card, columns=columns, seed=seed)
+    else:
+        figures = figures_of(_replayed(bundle, data, split=split, card=card, columns=columns, seed=seed))
     show_evaluation(console(), figures)
     write_json(json, figures)
 
@@ -136,68 +214,6 @@ def verify(
     own = card_from_mapping(read_manifest(bundle)["card"], where=str(bundle))
     n = verified(run, bundle, load_dataset(data, card=card, columns=parse_map(columns), default_card=own))
     console().print(f"{run}: {n:,} records replay to the same bytes", markup=False)
-
-
-def compare(
-    data: Annotated[Path | None, typer.Option("--data", "-d", help="Labelled queries: compare label routers.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="A directory for leaderboard, runs and report.")
-    ] = None,
-    routers: Annotated[str, typer.Option(help="`all`, or names joined by commas.")] = "all",
-    bundle: Annotated[
-        Path | None, typer.Option("--bundle", "-b", help="Ours, already trained on this data; else it is trained now.")
-    ] = None,
-    encoder: Encoder = DEFAULT_ENCODER,
-    routes: Routes = None,
-    card: CardFile = None,
-    columns: Columns = None,
-    seed: Seed = 0,
-    json: Json = None,
-    mlflow: Mlflow = True,
-) -> None:
-    """Ours against majority, length, keywords, TF-IDF, centroids, kNN and plain encoder + LR: paired, with intervals."""
-    from eval.compare import OURS, choose_baselines
-    from eval.replay import replay as replayed
-    from eval.report import write_report
-    from eval.run import write_run
-    from eval.show import show_leaderboard
-    from eval.workflow import compare_routers, encoder_cached, fit_router, open_materials, test_split
-    from router.bundle import bundle_id, load
-    from router.console import console, progress, write_json
-    from router.registry import flatten, log_run
-    from router.rows import parse_map
-
-    if data is None or out is None:
-        raise typer.BadParameter(
-            "give --data D and --out DIR, as in `weighbridge compare --data datasets/pam-v1 --out out/compare`."
-        )
-    with progress() as told:
-        materials = open_materials(
-            data, card=card, columns=parse_map(columns), routes=routes, encoder=encoder, seed=seed, told=told
-        )
-        choose_baselines(routers, materials.lexicon)  # a misspelt name is refused before anything is fitted
-        test = test_split(materials.dataset)
-        router = encoder_cached(load(bundle), told) if bundle else fit_router(materials, told)
-        ours = replayed(router, test, split="test", seed=seed, bundle=bundle_id(bundle) if bundle else None)
-        board, runs = compare_routers(ours, materials, routers, told)
-    for run in (ours, *runs):
-        write_run(run, out / f"{run.header.router}.run.jsonl")
-    write_json(out / "leaderboard.json", board)
-    write_report(ours, out / "report.html", board=board)
-    show_leaderboard(console(), board)
-    console().print(f"wrote {out}: leaderboard.json, report.html and {len(runs) + 1} runs", markup=False)
-    write_json(json, board)
-    if mlflow:
-        metrics = flatten({row["router"]: {"heads": row["heads"], "route": row["route"]} for row in board["rows"]})
-        params = {
-            "verb": "compare",
-            "dataset": board["dataset"],
-            "fingerprint": board["fingerprint"],
-            "encoder": encoder,
-            "seed": seed,
-            "ours": OURS,
-        }
-        log_run("compare", params=params, metrics=metrics, artifacts=[out / "leaderboard.json", out / "report.html"])
 
 
 def report(
@@ -249,3 +265,24 @@ def _replayed(bundle: Path, data: Path, *, split: str | None, card: Path | None,
         run = replayed(router, part, split=name, seed=seed, bundle=bundle_id(bundle))
     console().print(f"split {name}: {len(part):,} queries", markup=False)
     return run
+
+
+def _heads_judged(
+    bundle: Path, data: Path, *, split: str | None, card: Path | None, columns: str | None, seed: int
+) -> dict[str, Any]:
+    from eval.replay import choose_split
+    from eval.workflow import data_for_bundle, encoder_cached, judge_heads
+    from router.bundlefiles import bundle_id
+    from router.console import console, progress
+    from router.heads_bundle import load
+    from router.rows import parse_map
+
+    with progress() as told:
+        told.notify("loading the bundle")
+        heads = encoder_cached(load(bundle, notify=told.notify), told)
+        dataset = data_for_bundle(data, card=card, columns=parse_map(columns), default=heads.card)
+        part, name = choose_split(dataset, split)
+        told.notify(f"judging {len(part):,} queries")
+        figures = judge_heads(heads, part, split=name, seed=seed, bundle=bundle_id(bundle))
+    console().print(f"split {name}: {len(part):,} queries", markup=False)
+    return figures

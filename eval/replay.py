@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from eval.heads import require_known_labels, unit_names
 from eval.run import Header, Record, Run, read_run
 from router.bundle import bundle_id, load
 from router.dataset import Dataset
 from router.errors import DataError, RunError
 from router.files import DECIMALS
-from router.grouping import units
 from router.pipeline import Router
 from router.policy import RULES, LabelPolicy, true_route
 from router.prices import PriceTable, read_prices
@@ -83,8 +83,8 @@ def record(
     table = policy.table
     cost = table.cost_usd(prices or read_prices())
     choices = policy.choose(predictions.probabilities, novelty=predictions.novelty)
-    _require_known_labels(dataset, policy.classes)
-    unit_of = _unit_names(dataset)
+    require_known_labels(dataset, policy.classes)
+    unit_of = unit_names(dataset)
     rows = {head: p.tolist() for head, p in predictions.probabilities.items()}
     records = tuple(
         Record(
@@ -139,26 +139,6 @@ def _served_by(table: RouteTable, labels: tuple[str, ...]) -> dict[str, str]:
     """Domain label -> the route of what is not cheap there: its desk's, or the safe one."""
     desks = table.desk_index(labels).tolist()
     return {label: table.names[desk] if desk >= 0 else table.safe for label, desk in zip(labels, desks, strict=True)}
-
-
-def _unit_names(dataset: Dataset) -> list[str]:
-    """The n names of the units that are drawn whole: the smallest id of each, whatever the order of the queries."""
-    names: dict[int, str] = {}
-    found = units(dataset.queries)
-    for unit, query in zip(found, dataset.queries, strict=True):
-        names[unit] = min(names.get(unit, query.query_id), query.query_id)
-    return [names[unit] for unit in found]
-
-
-def _require_known_labels(dataset: Dataset, classes: Mapping[str, Sequence[str]]) -> None:
-    for query in dataset.queries:
-        for head, known in classes.items():
-            label = query.labels.heads.get(head)
-            if label is not None and label not in known:
-                raise DataError(
-                    f"query {query.query_id!r}: the router never learned label {label!r} of head {head!r}"
-                    f" ({', '.join(known)}); train one on data that has it, or map the label."
-                )
 
 
 def simulated_latency_ms(route: Route, query: Query, *, seed: int) -> float:

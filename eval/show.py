@@ -10,6 +10,10 @@ from router.console import share, table
 if TYPE_CHECKING:
     from rich.console import Console
 
+HOW_TO_ROUTE = (
+    "Without a route table it decides no routes. To add one, put a routes.toml beside the data or pass --routes FILE, and"
+    " train again; datasets/pam-v1/routes.toml shows the form."
+)
 SIMULATED = "(simulated: from the route table's assumptions)"
 
 
@@ -31,20 +35,25 @@ def show_evaluation(out: Console, figures: Mapping[str, Any]) -> None:
         for head, entry in figures["heads"].items()
     ]
     route = figures["route"]
-    rows.append(["route", f"{route['n']:,}", share(route["accuracy"], route["accuracy_ci"]), "", "", ""])
+    if route is not None:
+        rows.append(["route", f"{route['n']:,}", share(route["accuracy"], route["accuracy_ci"]), "", "", ""])
     out.print(table("Heads", ["head", "n", "accuracy", "macro F1", "ECE", "of it noise"], rows))
-    show_routes(out, figures)
-    languages = [
-        [
-            language,
-            f"{entry['n']:,}",
-            *(share(head["accuracy"]) for head in entry["heads"].values()),
-            share(entry["route"]["accuracy"]),
-        ]
+    if route is not None:
+        show_routes(out, figures)
+    show_languages(out, figures)
+    if route is None:
+        out.print(HOW_TO_ROUTE, markup=False, soft_wrap=True)
+
+
+def show_languages(out: Console, figures: Mapping[str, Any]) -> None:
+    """Accuracy of every head, and of the route where there is one, per language that queries name."""
+    measures = [*figures["heads"], *(["route"] if figures["route"] is not None else [])]
+    rows = [
+        [language, f"{entry['n']:,}", *(share(_entry(entry, measure)["accuracy"]) for measure in measures)]
         for language, entry in figures["by_language"].items()
     ]
-    if languages:
-        out.print(table("Accuracy by language", ["language", "n", *figures["heads"], "route"], languages))
+    if rows:
+        out.print(table("Accuracy by language", ["language", "n", *measures], rows))
 
 
 def show_routes(out: Console, figures: Mapping[str, Any]) -> None:

@@ -8,31 +8,68 @@ from typing import Any
 
 def card_text(manifest: Mapping[str, Any]) -> str:
     """Markdown: what the router was trained on, how each head was chosen, what was measured, and what it is not for."""
-    fitted, encoder, card = manifest["fitted"], manifest["encoder"], manifest["card"]
+    fitted, card = manifest["fitted"], manifest["card"]
     lines = [
         f"# Router trained on {card['name']} {card['version']}",
         "",
-        f"- encoder: {encoder['name']} ({encoder['sentence_dim']} of {encoder['dim']} columns are the sentence embedding),"
-        f" digest {encoder['digest'][:16]}",
-        f"- training queries: {fitted['train_n']:,}, fingerprint {fitted['train_fingerprint'][:16]}, seed {fitted['seed']}",
+        *_origin(manifest),
         f"- threshold: P({manifest['routes']['policy']['complexity']['cheap']}) >= {manifest['threshold']:.4f} goes the cheap road,"
         f" chosen on {fitted['calibration_n']:,} calibration queries",
         f"- price date: {manifest['routes']['price_date']}",
         "",
+        *_heads(fitted),
+        *_measured(manifest["metrics"]),
+        *_limits(),
+    ]
+    return "\n".join(lines)
+
+
+def heads_card_text(manifest: Mapping[str, Any]) -> str:
+    """Markdown of heads without routes: what they were trained on, how each was chosen, what was measured."""
+    fitted, card = manifest["fitted"], manifest["card"]
+    sizes = ", ".join(f"{name} ({len(entry['classes'])})" for name, entry in manifest["heads"].items())
+    lines = [
+        f"# Heads trained on {card['name']} {card['version']}",
+        "",
+        *_origin(manifest),
+        f"- labels: {sizes}; {manifest['lead']} comes first, and other heads know what it thinks",
+        "- routes: none. It says what a query is, not where it goes: there was no route table to train with",
+        "",
+        *_heads(fitted),
+        *_measured(manifest["metrics"]),
+        *_limits(),
+    ]
+    return "\n".join(lines)
+
+
+def _origin(manifest: Mapping[str, Any]) -> list[str]:
+    fitted, encoder = manifest["fitted"], manifest["encoder"]
+    return [
+        f"- encoder: {encoder['name']} ({encoder['sentence_dim']} of {encoder['dim']} columns are the sentence embedding),"
+        f" digest {encoder['digest'][:16]}",
+        f"- training queries: {fitted['train_n']:,}, fingerprint {fitted['train_fingerprint'][:16]}, seed {fitted['seed']}",
+    ]
+
+
+def _heads(fitted: Mapping[str, Any]) -> list[str]:
+    return [
         "## Heads, chosen by grouped cross-validation on the training split",
         "",
         "| head | n | C | n-gram weight | calibration | out-of-fold accuracy | out-of-fold log-loss |",
         "|---|---|---|---|---|---|---|",
         *(_head_row(name, entry) for name, entry in fitted["heads"].items()),
         "",
-        *_measured(manifest["metrics"]),
+    ]
+
+
+def _limits() -> list[str]:
+    return [
         "## What it is not for",
         "",
         "It knows the labels, languages and kinds of message it was trained on. What is learned on one product's queries",
         "does not carry over to another's: measure it on your own labelled queries first (`weighbridge evaluate`).",
         "",
     ]
-    return "\n".join(lines)
 
 
 def _head_row(name: str, entry: Mapping[str, Any]) -> str:

@@ -28,7 +28,9 @@ Bundle = Annotated[
     Path, typer.Option("--bundle", "-b", help="A bundle's directory, as `weighbridge train --out` wrote it.")
 ]
 
-data_app = typer.Typer(help="Look at labelled queries: check, count, split.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Look at labelled queries and outcome tables: check, count, split, import, fetch.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -65,11 +67,16 @@ def data_check(
     columns: Columns = None,
     json: Json = None,
 ) -> None:
-    """Check every row; list all faults by file, line and field. Exit 2 if there is one."""
+    """Check labelled queries or an outcome table; list all faults by file, line and field. Exit 2 if there is one."""
     from router.console import console, write_json
     from router.dataset import find_card, queries_files, scan_all
+    from router.outcome_commands import check_outcomes
+    from router.outcome_files import looks_like_outcomes
     from router.rows import parse_map
 
+    if data.is_file() and looks_like_outcomes(data, columns=parse_map(columns)):
+        check_outcomes(data, columns, json)
+        return
     found = find_card(data, card=card)
     queries, faults = scan_all(queries_files(data), found, columns=parse_map(columns))
     out = console()
@@ -97,12 +104,17 @@ def data_stats(
     columns: Columns = None,
     json: Json = None,
 ) -> None:
-    """Count labels, languages, splits, lengths and near-duplicates."""
+    """Count labels, languages, splits, lengths and near-duplicates; of an outcome table models, scores and costs."""
     from router.console import console, table, write_json
     from router.dataset import load_dataset
+    from router.outcome_commands import stats_outcomes
+    from router.outcome_files import looks_like_outcomes
     from router.rows import parse_map
     from router.stats import describe
 
+    if data.is_file() and looks_like_outcomes(data, columns=parse_map(columns)):
+        stats_outcomes(data, columns, json)
+        return
     figures = describe(load_dataset(data, card=card, columns=parse_map(columns)))
     out = console()
     out.print(
@@ -172,14 +184,25 @@ def route(
     ] = False,
     json: Json = None,
 ) -> None:
-    """Decide where one query goes."""
+    """Decide where one query goes; from a bundle without a route table, say what its heads make of the query."""
     from dataclasses import asdict
 
     from router.bundle import load
+    from router.bundlefiles import kind_of
+    from router.bundleparts import HEADS
     from router.console import console, progress, write_json
     from router.explain import explain as explained
+    from router.outcome_bundle import KIND as OUTCOMES
     from router.show import show_decision, show_explanation
 
+    if kind_of(bundle) == HEADS:
+        _heads_of(text, bundle, explain=explain, json=json)
+        return
+    if kind_of(bundle) == OUTCOMES:
+        from router.outcome_verbs import route_outcomes
+
+        route_outcomes(bundle, text, explain, json)
+        return
     with progress() as told:
         router = load(bundle, notify=told.notify)
     if explain:
@@ -203,6 +226,23 @@ def route(
         decision = router.decide(text)
         show_decision(console(), router, text, decision)
         write_json(json, asdict(decision))
+
+
+def _heads_of(text: str, bundle: Path, *, explain: bool, json: Path | None) -> None:
+    from router.console import console, progress, write_json
+    from router.errors import PolicyError
+    from router.heads_bundle import load
+    from router.pipeline import NO_ROUTES
+    from router.show import show_heads
+
+    if explain:
+        raise PolicyError(f"{bundle}: --explain tells why a query takes its route, and {NO_ROUTES}; leave it out.")
+    with progress() as told:
+        heads = load(bundle, notify=told.notify)
+    probabilities = heads.read_one(text)
+    show_heads(console(), text, probabilities)
+    undecided = dict.fromkeys(("route", "rule", "confidence", "also", "novelty"))
+    write_json(json, {**undecided, "probabilities": probabilities, "reason": NO_ROUTES})
 
 
 def inspect(

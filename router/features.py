@@ -22,6 +22,7 @@ SURFACE_SCALE = 2.0
 NGRAM_SCALE = 13.0
 LEXICON_SCALE = 2.0
 DOMAIN_SCALE = 0.5
+FINER_SCALE = 5.0
 CUE_LIMIT = 2.0  # of log(1 + count): a long text must not outvote itself
 SMALLEST_PROBABILITY = 1e-4  # before the logarithm: no domain is ever quite impossible
 SURFACE_LIMIT = 5.0  # standard deviations; one absurd text must not swing a decision
@@ -32,7 +33,8 @@ class Features:
     """The blocks of n texts. embedding (n, d), surface (n, s) and lexicon (n, l) standardised, ngrams n sparse rows.
 
     All are scaled already; a block that the router does without is None. `domain` (n, k) holds log-probabilities of the
-    domain head, for the heads that come after it.
+    domain head, for the heads that come after it; `finer` (n, k) the probabilities of a head with finer labels, whose sum
+    over the fine labels of a coarse one is that one's probability.
     """
 
     embedding: Matrix
@@ -40,9 +42,14 @@ class Features:
     lexicon: Matrix | None
     ngrams: SparseRows | None
     domain: Matrix | None = None
+    finer: Matrix | None = None
 
     def __len__(self) -> int:
         return len(self.embedding)
+
+    def with_finer(self, probabilities: npt.NDArray[np.float64]) -> Features:
+        """The same rows, knowing what a head with finer labels thinks of them.   probabilities: (n, k)."""
+        return replace(self, finer=(probabilities * FINER_SCALE).astype(np.float32))
 
     def with_domain(self, probabilities: npt.NDArray[np.float64]) -> Features:
         """The same rows, knowing what the domain head thinks of them.   probabilities: (n, k)."""

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from router.calibration import choose_calibration
+from router.columnspace import EXACT_ROWS
 from router.encoders.protocol import Matrix
 from router.errors import FitError
 from router.heads import Head
-from router.rowspace import Blocks, RowSpace, row_space
+from router.rowspace import Space, TrainingRows
 from router.scoring import Floats, Ints, log_loss, softmax
+from router.solver import Linear
 
 FOLDS = 5
 FEWEST = 5  # examples of a label: with fewer, a fold would have to guess it
-MAX_ITER = 300
-TOLERANCE = 1e-3
 NGRAM_FACTORS = (0.0, 1.0)  # 0 leaves the block out
 PENALTIES = (0.03, 0.1, 0.3)  # C, the inverse strength of the L2 penalty
-START_C = 0.1
+ROUGH_TEMPERATURES = np.geomspace(0.25, 2.0, 13)
 SEARCH_FOLDS = 2  # of the five: enough to rank settings that differ, at two fifths of the cost
 ABSENT_LOGIT = -12.0  # of a class that a fold's training part did not hold
 
@@ -33,6 +32,31 @@ class Setting:
 
     C: float
     ngram_factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The settings to try: the n-gram factors at the penalty `start`, then the penalties, each judged by `loss`."""
+
+    ngram_factors: tuple[float, ...]
+    penalties: tuple[float, ...]
+    start: float
+    loss: Callable[[Floats, Ints], float]  # of held-out logits
+
+
+def raw_loss(logits: Floats, y: Ints) -> float:
+    """Log-loss of the logits as they are."""
+    return log_loss(softmax(logits), y)
+
+
+def tempered_loss(logits: Floats, y: Ints) -> float:
+    """Log-loss at the best of a few temperatures, so that a strong penalty is not charged for modest logits alone."""
+    return min(log_loss(softmax(logits / t), y) for t in ROUGH_TEMPERATURES)
+
+
+SMALL = Grid(ngram_factors=NGRAM_FACTORS, penalties=PENALTIES, start=0.1, loss=raw_loss)
+# With many rows the embedding alone tells most, and more of it can be learned: lighter n-grams, weaker penalties.
+LARGE = Grid(ngram_factors=(0.0, 0.3, 1.0), penalties=(0.3, 1.0, 3.0), start=1.0, loss=tempered_loss)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +117,7 @@ def fit_head(
     name: str,
     classes: tuple[str, ...],
     labels: Sequence[str | None],
-    blocks: Blocks,
+    blocks: TrainingRows,
     fold: Ints,
     *,
     setting: Setting | None = None,
@@ -134,35 +158,42 @@ def _search(held: _HeldOut) -> tuple[Setting, dict[Setting, float]]:
             tried[setting] = held.loss(setting, folds=SEARCH_FOLDS)
         return tried[setting]
 
-    factors = NGRAM_FACTORS if "ngrams" in held.blocks.grams else (0.0,)
-    first = min((Setting(C=START_C, ngram_factor=factor) for factor in factors), key=loss)
-    return min((Setting(C=c, ngram_factor=first.ngram_factor) for c in PENALTIES), key=loss), tried
+    grid = held.grid
+    factors = grid.ngram_factors if "ngrams" in held.blocks.names else (0.0,)
+    first = min((Setting(C=grid.start, ngram_factor=factor) for factor in factors), key=loss)
+    return min((Setting(C=c, ngram_factor=first.ngram_factor) for c in grid.penalties), key=loss), tried
 
 
 class _HeldOut:
     """One head's labelled rows, and logits for each of them from models that saw nothing of its fold."""
 
-    def __init__(self, blocks: Blocks, index: Ints, y: Ints, part: Ints, *, k: int) -> None:
+    def __init__(self, blocks: TrainingRows, index: Ints, y: Ints, part: Ints, *, k: int) -> None:
         self.blocks, self.index, self.y, self.part, self.k = blocks, index, y, part, k
-        self._spaces: dict[float, RowSpace] = {}
+        self.grid = SMALL if len(index) <= EXACT_ROWS else LARGE
+        self._spaces: dict[float, Space] = {}
+        self._latest: dict[int, Linear] = {}
         self._logits: dict[tuple[Setting, int], Floats] = {}
 
-    def _space(self, setting: Setting) -> RowSpace:
+    def _space(self, setting: Setting) -> Space:
         """The coordinates under one weight of the n-grams; the penalty does not change them."""
         factor = setting.ngram_factor
         if factor not in self._spaces:
-            factors = {name: factor if name == "ngrams" else 1.0 for name in self.blocks.grams}
+            factors = {name: factor if name == "ngrams" else 1.0 for name in self.blocks.names}
             chosen = {name: value for name, value in factors.items() if value > 0}
-            self._spaces = {factor: row_space(self.blocks, chosen, self.index)}  # one at a time: each is n x n
+            self._spaces.clear()  # one at a time: each may be n x n
+            self._latest.clear()
+            self._spaces[factor] = self.blocks.space(chosen, self.index)
         return self._spaces[factor]
 
     def _fold(self, setting: Setting, held: int) -> Floats:
+        """Logits of one fold's rows. The solver may begin at this fold's last model: another fold's has seen its rows."""
         if (setting, held) not in self._logits:
-            rows = self._space(setting).coordinates
+            space = self._space(setting)
             seen = self.part != held
-            weights, intercept, present = _logistic(rows[seen], self.y[seen], C=setting.C)
+            model = space.fit(seen, self.y[seen], C=setting.C, start=self._latest.get(held))
             logits = np.full((int((~seen).sum()), self.k), ABSENT_LOGIT)
-            logits[:, present] = rows[~seen].astype(np.float64) @ weights + intercept
+            logits[:, model.present] = model.logits(space.coordinates[~seen])
+            self._latest[held] = model
             self._logits[setting, held] = logits
         return self._logits[setting, held]
 
@@ -171,7 +202,7 @@ class _HeldOut:
         chosen = np.unique(self.part)[:folds].tolist()
         logits = np.vstack([self._fold(setting, held) for held in chosen])
         truth = np.concatenate([self.y[self.part == held] for held in chosen])
-        return log_loss(softmax(logits), truth)
+        return self.grid.loss(logits, truth)
 
     def logits(self, setting: Setting) -> Floats:
         """(m, k) logits of every row."""
@@ -183,20 +214,7 @@ class _HeldOut:
     def fit_all(self, setting: Setting) -> tuple[dict[str, Matrix], Matrix]:
         """Column weights and intercept of a model of all rows."""
         space = self._space(setting)
-        weights, intercept, present = _logistic(space.coordinates, self.y, C=setting.C)
-        assert len(present) == self.k  # encode_labels has seen to it
-        return space.column_weights(weights), intercept.astype(np.float32)
-
-
-def _logistic(rows: npt.NDArray[np.floating], y: Ints, *, C: float) -> tuple[Floats, Floats, Ints]:
-    """Weights (d, c), intercept (c,) and the c classes that occurred. Two get symmetric columns; one alone gets zeros."""
-    from sklearn.linear_model import LogisticRegression
-
-    present = np.unique(y).astype(np.intp)
-    if len(present) == 1:
-        return np.zeros((rows.shape[1], 1)), np.zeros(1), present
-    model = LogisticRegression(C=C, max_iter=MAX_ITER, tol=TOLERANCE).fit(rows, y)
-    weights, intercept = model.coef_.T.astype(np.float64), model.intercept_.astype(np.float64)
-    if weights.shape[1] == 1:
-        weights, intercept = np.hstack([-weights / 2, weights / 2]), np.concatenate([-intercept / 2, intercept / 2])
-    return weights, intercept, present
+        start = next(iter(self._latest.values()), None)
+        model = space.fit(np.ones(len(self.y), dtype=bool), self.y, C=setting.C, start=start)
+        assert len(model.present) == self.k  # encode_labels has seen to it
+        return space.column_weights(model.weights), model.intercept.astype(np.float32)

@@ -49,11 +49,11 @@ class SparseRows:
         return csr_matrix((self.data, self.indices, self.indptr), shape=(len(self.indptr) - 1, self.n_columns))
 
 
-def _terms(text: str) -> Iterator[str]:
+def _terms(text: str, *, chars: bool) -> Iterator[str]:
     words = WORDS.findall(folded(text[:MAX_CHARS]))
     yield from ("w:" + word for word in words)
     yield from (f"w:{a} {b}" for a, b in zip(("^", *words), (*words, "$"), strict=True))
-    for word in words:
+    for word in words if chars else ():
         padded = f" {word} "
         for size in CHAR_SIZES:
             yield from ("c:" + padded[i : i + size] for i in range(len(padded) - size + 1))
@@ -69,6 +69,10 @@ class Ngrams:
     @cached_property
     def _column(self) -> Mapping[str, int]:
         return {term: column for column, term in enumerate(self.terms)}
+
+    @cached_property
+    def _chars(self) -> bool:
+        return any(term.startswith("c:") for term in self.terms)
 
     def transform(self, texts: Sequence[str]) -> SparseRows:
         """n sparse rows; terms that training did not see are passed over."""
@@ -91,7 +95,7 @@ class Ngrams:
         column, idf = self._column, self.idf
         weights = {
             term: (1.0 + math.log(count)) * float(idf[column[term]])
-            for term, count in Counter(_terms(text)).items()
+            for term, count in Counter(_terms(text, chars=self._chars)).items()
             if term in column
         }
         norms = dict.fromkeys(FAMILIES, 0.0)
@@ -100,11 +104,14 @@ class Ngrams:
         return {column[term]: value / math.sqrt(norms[term[:2]]) for term, value in sorted(weights.items())}
 
 
-def fit_ngrams(texts: Sequence[str], *, min_count: int, max_terms: int) -> Ngrams:
-    """Learn the vocabulary: terms in at least `min_count` texts, the `max_terms` most frequent of them."""
+def fit_ngrams(texts: Sequence[str], *, min_count: int, max_terms: int, chars: bool = True) -> Ngrams:
+    """Learn the vocabulary: terms in at least `min_count` texts, the `max_terms` most frequent of them.
+
+    chars: whether n-grams of characters are learned besides words and pairs of words.
+    """
     frequency: Counter[str] = Counter()
     for text in texts:
-        frequency.update(set(_terms(text)))
+        frequency.update(set(_terms(text, chars=chars)))
     often = sorted(
         (term for term, count in frequency.items() if count >= min_count), key=lambda term: (-frequency[term], term)
     )

@@ -23,6 +23,8 @@ from router.types import Decision, Query
 
 Floats = npt.NDArray[np.float64]
 
+NO_ROUTES = "the bundle has no route table"  # why heads alone name no route
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlsoHead:
@@ -80,12 +82,7 @@ class Router:
 
     def read(self, texts: Sequence[str]) -> Reading:
         """Run encoder and heads over n texts. Raises PolicyError for a text that is no query (empty, too long, ...)."""
-        for position, text in enumerate(texts):
-            problem = text_problem(text)
-            if problem:
-                raise PolicyError(
-                    f"query {position + 1} of {len(texts)} {problem}. Check a file with `weighbridge data check`."
-                )
+        _require_queries(texts)
         rows = self.encoder.encode(texts)
         features = self.space.transform(texts, rows)
         domain = self.policy.table.policy.domain_head
@@ -139,3 +136,52 @@ class Router:
             for j, entry in enumerate(self.also)
             if reading.also[i, j] >= entry.threshold and entry.head.name != desks[route]
         )
+
+
+@dataclass(frozen=True, repr=False)
+class HeadSet:
+    """Fitted heads without routes or a policy: what there is to say of a query whose way is not ours to choose.
+
+    `lead` names the head whose probabilities the others know: the one with the finest labels.
+    Build one with `router.training.fit_heads`.
+    """
+
+    card: Card
+    encoder: Encoder
+    space: FeatureSpace
+    heads: Mapping[str, Head]
+    lead: str
+    fitted: Mapping[str, Any]  # Any: whatever JSON can hold
+
+    def __repr__(self) -> str:
+        return f"HeadSet({self.card.name}, {self.encoder.spec.name}, heads={list(self.heads)})"
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Head name -> its labels, in the order of its probability columns."""
+        return {name: head.classes for name, head in self.heads.items()}
+
+    def probabilities(self, texts: Sequence[str]) -> dict[str, Floats]:
+        """Head -> (n, k), rounded to 6 decimals. Raises PolicyError for a text that is no query (empty, too long, ...)."""
+        _require_queries(texts)
+        features = self.space.transform(texts, self.encoder.encode(texts))
+        lead = self.heads[self.lead].probabilities(features)
+        informed = features.with_finer(lead)
+        return {
+            name: np.round(lead if name == self.lead else head.probabilities(informed), DECIMALS)
+            for name, head in self.heads.items()
+        }
+
+    def read_one(self, text: str) -> dict[str, dict[str, float]]:
+        """Head -> label -> probability, for one text."""
+        rows = self.probabilities([text])
+        return {name: dict(zip(head.classes, rows[name][0].tolist(), strict=True)) for name, head in self.heads.items()}
+
+
+def _require_queries(texts: Sequence[str]) -> None:
+    for position, text in enumerate(texts):
+        problem = text_problem(text)
+        if problem:
+            raise PolicyError(
+                f"query {position + 1} of {len(texts)} {problem}. Check a file with `weighbridge data check`."
+            )

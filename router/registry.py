@@ -1,7 +1,7 @@
 """The MLflow shelf: every training and comparison is a run with its parameters, metrics, bundle and report.
 
 `MLFLOW_TRACKING_URI` is respected; without it, a SQLite file in the working directory. MLflow takes seconds to import,
-so only the functions that log do.
+so only the functions that use the store do.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from router.errors import RegistryError
+from router.errors import RegistryError, WeighbridgeError
 
 EXPERIMENT = "weighbridge"
 DEFAULT_STORE = "sqlite:///mlflow.db"
 MODEL_NAME = "router"
+NO_MLFLOW = "Set MLFLOW_TRACKING_URI, or pass --no-mlflow."
+SET_URI = "Set MLFLOW_TRACKING_URI, or go to the directory that holds its mlflow.db."
 
 
 def tracking_uri() -> str:
@@ -49,41 +52,117 @@ def log_run(
     metrics: Mapping[str, float],
     artifacts: Sequence[Path],
     bundle: Path | None = None,
+    advice: str = NO_MLFLOW,
 ) -> str:
     """Record one run; return its id. A bundle is logged as an artefact and as a pyfunc loaded from code.
 
-    Raises RegistryError where the store cannot be used; what was made before stays where it is.
+    advice: what the error tells a person to do. Raises RegistryError where the store cannot be used; what was made
+    before stays where it is.
     """
+    with opened_store(advice=advice):
+        import mlflow
+
+        mlflow.set_tracking_uri(tracking_uri())
+        mlflow.set_experiment(EXPERIMENT)
+        with mlflow.start_run(run_name=name) as run:
+            mlflow.log_params(dict(params))
+            mlflow.log_metrics(dict(metrics))
+            for path in artifacts:
+                mlflow.log_artifact(str(path))
+            if bundle is not None:
+                mlflow.log_artifacts(str(bundle), artifact_path="bundle")
+                mlflow.pyfunc.log_model(
+                    name=MODEL_NAME,
+                    loader_module="router.pyfunc",
+                    data_path=str(bundle),
+                    pip_requirements=["numpy", "onnxruntime", "safetensors", "tokenizers"],
+                )
+            identity: str = run.info.run_id
+            return identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedBundle:
+    """A bundle that a run logged as its model. location: where the store keeps the model's files."""
+
+    run_id: str
+    model_id: str
+    location: str
+
+
+def logged_bundle(run_id: str) -> LoggedBundle:
+    """The model of a run. Raises RegistryError where there is no such run, or none or several such models in it."""
+    with opened_store(existing=True, advice=SET_URI) as client:
+        outputs = client.get_run(run_id).outputs
+        models = [client.get_logged_model(entry.model_id) for entry in (outputs.model_outputs if outputs else ())]
+    bundles = [model for model in models if model.name == MODEL_NAME]
+    if len(bundles) != 1:
+        raise RegistryError(
+            f"run {run_id} holds {len(bundles)} routers; wanted one. Log it with `weighbridge train --data D --out B`,"
+            " or promote the directory with --bundle B."
+        )
+    return LoggedBundle(run_id=run_id, model_id=bundles[0].model_id, location=bundles[0].artifact_location)
+
+
+def aliases(client: Any, name: str) -> dict[str, int]:  # Any: mlflow's client
+    """Alias -> version of a registered model; none where the store has no such name."""
+    found = [entry for entry in client.search_registered_models(f"name = '{name}'") if entry.name == name]
+    return {alias: int(version) for entry in found for alias, version in entry.aliases.items()}
+
+
+def model_names(client: Any) -> tuple[str, ...]:  # Any: mlflow's client
+    """Every registered model of the store, in order."""
+    return tuple(sorted(entry.name for entry in paged(client.search_registered_models)))
+
+
+def paged(search: Callable[..., Any], *filters: str) -> list[Any]:  # Any: one of mlflow's searches
+    """All that a search finds, page after page."""
+    found: list[Any] = []
+    token: str | None = None
+    while True:
+        page = search(*filters, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def download(location: str, target: Path) -> Path:
+    """Copy what the store keeps at `location` into the directory `target`; return the path of the copy."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with opened_store(existing=True, advice=SET_URI):
+        import mlflow
+
+        return Path(mlflow.artifacts.download_artifacts(location, dst_path=str(target), tracking_uri=tracking_uri()))
+
+
+@contextlib.contextmanager
+def opened_store(*, advice: str = NO_MLFLOW, existing: bool = False) -> Iterator[Any]:  # Any: mlflow's client
+    """A quiet MlflowClient; whatever the store raises becomes one RegistryError that ends in `advice`, without secrets.
+
+    existing: refuse a SQLite file that is not there, where MLflow would make an empty store of it.
+    """
+    uri = tracking_uri()
+    file = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    if existing and uri.startswith("sqlite:///") and not file.exists():
+        raise RegistryError(f"{file}: no such MLflow store. {advice}")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else minutes of silence
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine unasked
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # no addresses among our tables
     try:
         import mlflow
     except ImportError as err:
-        raise RegistryError("mlflow is not installed; `make setup` installs it, or pass --no-mlflow.") from err
+        raise RegistryError(f"mlflow is not installed; `make setup` installs it. {advice}") from err
     try:
         with _quiet():  # only now: importing mlflow sets its loggers' levels
-            mlflow.set_tracking_uri(tracking_uri())
-            mlflow.set_experiment(EXPERIMENT)
-            with mlflow.start_run(run_name=name) as run:
-                mlflow.log_params(dict(params))
-                mlflow.log_metrics(dict(metrics))
-                for path in artifacts:
-                    mlflow.log_artifact(str(path))
-                if bundle is not None:
-                    mlflow.log_artifacts(str(bundle), artifact_path="bundle")
-                    mlflow.pyfunc.log_model(
-                        name=MODEL_NAME,
-                        loader_module="router.pyfunc",
-                        data_path=str(bundle),
-                        pip_requirements=["numpy", "onnxruntime", "safetensors", "tokenizers"],
-                    )
-                identity: str = run.info.run_id
-                return identity
+            yield mlflow.MlflowClient(uri)
+    except WeighbridgeError:
+        raise
     except Exception as err:  # mlflow raises its own, SQLAlchemy's and the operating system's
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        verb = "used" if existing else "written"
         raise RegistryError(
-            f"MLflow store {_without_secrets(tracking_uri())} could not be written ({_without_secrets(reason)})."
-            " Set MLFLOW_TRACKING_URI, or pass --no-mlflow."
+            f"MLflow store {_without_secrets(uri)} could not be {verb} ({_without_secrets(reason)}). {advice}"
         ) from err
 
 

@@ -11,16 +11,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from router.encoders.protocol import Matrix
 from router.features import Features
+from router.solver import Linear, logistic
 
 Floats = npt.NDArray[np.float64]
 JITTER = 1e-6  # of the mean diagonal: keeps the factor defined when rows repeat
+
+
+class Space(Protocol):
+    """Dense coordinates of chosen rows, on which a head is fitted."""
+
+    @property
+    def coordinates(self) -> Matrix:
+        """(m, r) float32."""
+
+    def fit(
+        self, seen: npt.NDArray[np.bool_], y: npt.NDArray[np.intp], *, C: float, start: Linear | None = None
+    ) -> Linear:
+        """A model of the `seen` of the m rows, whose classes are y. A solver may begin at `start`; it need not."""
+
+    def column_weights(self, weights: Floats) -> dict[str, Matrix]:
+        """(r, k) weights on the coordinates -> block name -> (d_block, k) weights on its original columns."""
+
+
+class TrainingRows(Protocol):
+    """The blocks of n training rows, from which any head takes its rows and weighs its blocks."""
+
+    def __len__(self) -> int:
+        """n."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The blocks there are."""
+
+    def with_block(self, name: str, rows: Matrix) -> TrainingRows:
+        """The same rows with one more dense block."""
+
+    def space(self, factor: Mapping[str, float], index: npt.NDArray[np.intp]) -> Space:
+        """Coordinates of the rows of `index`, each block's columns multiplied by its factor; a block without is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +66,15 @@ class Blocks:
 
     def __len__(self) -> int:
         return len(next(iter(self.grams.values())))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The blocks, in the order in which their Gram matrices are added."""
+        return tuple(self.grams)
+
+    def space(self, factor: Mapping[str, float], index: npt.NDArray[np.intp]) -> RowSpace:
+        """Factor the weighted sum of Gram matrices of the chosen rows."""
+        return row_space(self, factor, index)
 
     def with_block(self, name: str, rows: Matrix) -> Blocks:
         """The same rows with one more dense block."""
@@ -68,6 +111,17 @@ class RowSpace:
     factor: Mapping[str, float]
     index: npt.NDArray[np.intp]
     coordinates: Matrix
+
+    def fit(
+        self,
+        seen: npt.NDArray[np.bool_],
+        y: npt.NDArray[np.intp],
+        *,
+        C: float,
+        start: Linear | None = None,  # noqa: ARG002 -- the protocol's
+    ) -> Linear:
+        """A model of the rows that are `seen`, always begun at zero: few rows leave no time to save."""
+        return logistic(self.coordinates if seen.all() else self.coordinates[seen], y, C=C)
 
     def column_weights(self, weights: Floats) -> dict[str, Matrix]:
         """(n, k) weights on the coordinates -> block name -> (d_block, k) weights on its original columns."""

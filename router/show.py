@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from router.explain import Explanation
-from router.pipeline import Router
+from router.pipeline import NO_ROUTES, Router
 from router.types import Decision
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ REASONS = {
     "desk": "not cheap, and this desk owns its domain",
 }
 WIDTH = 90  # characters of a neighbour's text
+LIKELIEST = 3  # labels of a head that are shown
 
 
 def show_decision(out: Console, router: Router, text: str, decision: Decision) -> None:
@@ -38,6 +40,15 @@ def show_decision(out: Console, router: Router, text: str, decision: Decision) -
         label = decision.label(head)
         labels.append(f"{head} {label} {decision.probabilities[head][label]:.2f}")
     out.print("    " + " · ".join(labels), markup=False)
+
+
+def show_heads(out: Console, text: str, probabilities: Mapping[str, Mapping[str, float]]) -> None:
+    """The likeliest labels of every head, and that nothing decides a route."""
+    out.print(_short(text), style="dim", markup=False)
+    for head, row in probabilities.items():
+        likeliest = sorted(row, key=lambda label: -row[label])[:LIKELIEST]
+        out.print(f"    {head}: " + " · ".join(f"{label} {row[label]:.2f}" for label in likeliest), markup=False)
+    out.print(f"  → no route: {NO_ROUTES}; train with `weighbridge train --routes FILE`", markup=False, soft_wrap=True)
 
 
 def show_explanation(out: Console, router: Router, text: str, told: Explanation) -> None:

@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from router.columnspace import training_rows
 from router.dataset import Dataset
-from router.encoders.protocol import Encoder, sentence_part
+from router.encoders.protocol import Encoder, Matrix, sentence_part
 from router.errors import DataError, FitError
-from router.features import fit_feature_space
+from router.features import Features, FeatureSpace, fit_feature_space
 from router.files import DECIMALS
 from router.fitting import FEWEST, FittedHead, Setting, fit_head, folds
 from router.grouping import units
 from router.lexicon import Lexicon
 from router.ngrams import fit_ngrams
 from router.novelty import fit_novelty
-from router.pipeline import AlsoHead, Router
+from router.pipeline import AlsoHead, HeadSet, Router
 from router.policy import LabelPolicy
 from router.routes import RouteTable
-from router.rowspace import Blocks, blocks_of
+from router.rowspace import TrainingRows
 from router.scoring import Floats, Ints, log_loss
 from router.thresholds import for_prices
 
@@ -42,15 +43,23 @@ class TrainingSplits:
 
 def splits_for_training(dataset: Dataset) -> TrainingSplits:
     """The train and calibration splits. Raises DataError where the card forbids fitting or a split is missing."""
+    return TrainingSplits(train=train_split(dataset), calibration=_split(dataset, "calibration"))
+
+
+def train_split(dataset: Dataset) -> Dataset:
+    """The train split, all that heads without routes need. Raises DataError where the card forbids fitting or it is missing."""
     dataset.card.require_trainable("weighbridge train")
-    parts = TrainingSplits(train=dataset.split("train"), calibration=dataset.split("calibration"))
-    for name, part in (("train", parts.train), ("calibration", parts.calibration)):
-        if not len(part):
-            raise DataError(
-                f"data set {dataset.card.name!r} has no query with split = {name!r}."
-                " Deal the splits with `weighbridge data split --data D --out FILE`."
-            )
-    return parts
+    return _split(dataset, "train")
+
+
+def _split(dataset: Dataset, name: str) -> Dataset:
+    part = dataset.split(name)
+    if not len(part):
+        raise DataError(
+            f"data set {dataset.card.name!r} has no query with split = {name!r}."
+            " Deal the splits with `weighbridge data split --data D --out FILE`."
+        )
+    return part
 
 
 def fit(
@@ -71,11 +80,7 @@ def fit(
     table.check_against(train.card)
     notify(f"embedding {len(train):,} queries")
     embedding = encoder.encode(train.texts)
-    notify("learning n-grams and surface scales")
-    ngrams = fit_ngrams(train.texts, min_count=NGRAM_MIN_COUNT, max_terms=NGRAM_MAX_TERMS)
-    space = fit_feature_space(train.texts, embedding, ngrams=ngrams if ngrams.terms else None, lexicon=lexicon)
-    features = space.transform(train.texts, embedding)
-    blocks = blocks_of(features)
+    space, features, blocks = _columns(train, embedding, lexicon, notify)
     fold = folds(units(train.queries), seed=seed)
     domain_head = table.policy.domain_head
     fitted = {domain_head: _head(domain_head, train, blocks, fold, notify)}
@@ -108,16 +113,73 @@ def fit(
     return _with_threshold(unset, splits.calibration)
 
 
-def _labelled_heads(train: Dataset, domain_head: str) -> list[str]:
-    """The other heads of the card that have any label at all; a wholly unlabelled one is left out."""
+def fit_heads(
+    train: Dataset,
+    encoder: Encoder,
+    *,
+    lexicon: Lexicon | None = None,
+    seed: int,
+    notify: Notify = lambda _: None,
+) -> HeadSet:
+    """Fit every head that has labels, without routes: no head need be called complexity or domain.
+
+    The head with the finest labels comes first; its out-of-fold probabilities are features of the others.
+    Raises FitError where a label has too few examples or no query has any, DataError where the card forbids fitting.
+    """
+    train.card.require_trainable("weighbridge train")
+    lead = finest_head(train)
+    notify(f"embedding {len(train):,} queries")
+    space, features, blocks = _columns(train, encoder.encode(train.texts), lexicon, notify)
+    fold = folds(units(train.queries), seed=seed)
+    fitted = {lead: _head(lead, train, blocks, fold, notify)}
+    informed = features.with_finer(_probabilities_everywhere(fitted[lead], len(train)))
+    assert informed.finer is not None
+    blocks = blocks.with_block("finer", informed.finer)
+    fitted |= {name: _head(name, train, blocks, fold, notify) for name in _labelled_heads(train, lead)}
+    return HeadSet(
+        card=train.card,
+        encoder=encoder,
+        space=space,
+        heads={name: fitted[name].head for name in train.card.heads if name in fitted},
+        lead=lead,
+        fitted={
+            "seed": seed,
+            "train_n": len(train),
+            "train_fingerprint": train.fingerprint(),
+            "heads": _heads_evidence(train, fitted),
+        },
+    )
+
+
+def finest_head(train: Dataset) -> str:
+    """The labelled head with the most labels; of equals the first on the card. Raises FitError where no head has a label."""
+    labelled = _labelled_heads(train, None)
+    if not labelled:
+        raise FitError(
+            f"data set {train.card.name!r}: none of its {len(train)} training queries has a label of any head"
+            f" ({', '.join(train.card.heads)}). Label some; `weighbridge data stats` counts them."
+        )
+    return max(labelled, key=lambda name: len(train.card.heads[name]))
+
+
+def _columns(
+    train: Dataset, embedding: Matrix, lexicon: Lexicon | None, notify: Notify
+) -> tuple[FeatureSpace, Features, TrainingRows]:
+    notify("learning n-grams and surface scales")
+    ngrams = fit_ngrams(train.texts, min_count=NGRAM_MIN_COUNT, max_terms=NGRAM_MAX_TERMS)
+    space = fit_feature_space(train.texts, embedding, ngrams=ngrams if ngrams.terms else None, lexicon=lexicon)
+    features = space.transform(train.texts, embedding)
+    return space, features, training_rows(features)
+
+
+def _labelled_heads(train: Dataset, first: str | None) -> list[str]:
+    """The heads of the card besides `first` that have any label at all; a wholly unlabelled one is left out."""
     return [
-        name
-        for name in train.card.heads
-        if name != domain_head and any(label is not None for label in train.labels(name))
+        name for name in train.card.heads if name != first and any(label is not None for label in train.labels(name))
     ]
 
 
-def _head(name: str, train: Dataset, blocks: Blocks, fold: Ints, notify: Notify) -> FittedHead:
+def _head(name: str, train: Dataset, blocks: TrainingRows, fold: Ints, notify: Notify) -> FittedHead:
     notify(f"fitting head {name}")
     return fit_head(name, train.card.heads[name], train.labels(name), blocks, fold)
 
@@ -131,7 +193,7 @@ def _probabilities_everywhere(fitted: FittedHead, n: int) -> Floats:
 
 
 def _also_head(
-    desk: str, train: Dataset, blocks: Blocks, fold: Ints, setting: Setting, notify: Notify
+    desk: str, train: Dataset, blocks: TrainingRows, fold: Ints, setting: Setting, notify: Notify
 ) -> AlsoHead | None:
     """One against the rest, with the domain head's setting, cut where the out-of-fold F1 is best.
 
@@ -181,10 +243,20 @@ def _with_threshold(router: Router, calibration: Dataset) -> Router:
 
 
 def _evidence(splits: TrainingSplits, fitted: Mapping[str, FittedHead], *, seed: int) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "train_n": len(splits.train),
+        "train_fingerprint": splits.train.fingerprint(),
+        "calibration_fingerprint": splits.calibration.fingerprint(),
+        "heads": _heads_evidence(splits.train, fitted),
+    }
+
+
+def _heads_evidence(train: Dataset, fitted: Mapping[str, FittedHead]) -> dict[str, Any]:
     heads = {}
     for name, entry in fitted.items():
         y = np.array(
-            [entry.head.classes.index(label) for label in splits.train.labels(name) if label is not None], dtype=np.intp
+            [entry.head.classes.index(label) for label in train.labels(name) if label is not None], dtype=np.intp
         )
         heads[name] = {
             "n": len(y),
@@ -199,10 +271,4 @@ def _evidence(splits: TrainingSplits, fitted: Mapping[str, FittedHead], *, seed:
             ],
             "calibration_log_loss": {kind: round(loss, DECIMALS) for kind, loss in entry.calibration_losses.items()},
         }
-    return {
-        "seed": seed,
-        "train_n": len(splits.train),
-        "train_fingerprint": splits.train.fingerprint(),
-        "calibration_fingerprint": splits.calibration.fingerprint(),
-        "heads": heads,
-    }
+    return heads
