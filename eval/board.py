@@ -17,6 +17,7 @@ from eval.contest import OURS, Entry
 from eval.intervals import holm
 from eval.paired import (
     Draws,
+    Nested,
     Sampled,
     aiq_draws,
     apgr_draws,
@@ -34,11 +35,12 @@ from router.sweeps import choices_on, sweep
 
 Floats = npt.NDArray[np.float64]
 GRID = 100
+FOLDS = 5  # of the nested choice of an operating point
+DOLLARS = 12  # decimals: a call can cost less than a millionth of a cent
 CONSTANT = (
     "cheapest",
     "best-single",
 )  # their values do not depend on the query, so a curve over thresholds says nothing
-BAND_POINTS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,10 @@ class Judge:
             calls = np.zeros(outcomes.score.shape)
             calls[:, self.strong] = 1.0
             self.expected = self.cost = calls
-        self.max_cost = float(self.cost.mean(axis=0).max())
+        spent = self.cost.mean(axis=0)
+        self.max_cost = float(spent.max())
+        self.has_cost = self.has_cost and bool(spent.max() > spent.min())  # else there is nothing to save
+        self.gap = bool(self.pair and mean[self.strong] > mean[self.weak])
         self.metric = "apgr" if self.pair else "aiq" if self.has_cost else "accuracy"
 
     def judge(self, entry: Entry) -> Judged:
@@ -93,7 +98,7 @@ class Judge:
         curve = curve_draws(self.draws, cost, quality)
         accuracy = self.draws.mean(quality[:, 0])
         apgr = None
-        if self.pair and entry.router not in CONSTANT:
+        if self.gap and entry.router not in CONSTANT:
             value = entry.value[:, self.strong] - entry.value[:, self.weak]
             apgr = apgr_draws(self.draws, value, score[:, self.weak], score[:, self.strong])
         aiq = aiq_draws(curve, max_cost=self.max_cost) if self.has_cost else None
@@ -117,8 +122,7 @@ class Judge:
             curve = pair_curve(value, score[:, self.weak], score[:, self.strong])
             cpt50, cpt80 = curve.cpt(0.5), curve.cpt(0.8)
         best = score[:, self.best_single]
-        gain = nested_best(judged.cost, judged.quality, self.outcomes.unit, seed=self.seed)
-        saving = nested_best(judged.cost, judged.quality, self.outcomes.unit, seed=self.seed, floor=best)
+        gain, saving = self._nested(judged, None), self._nested(judged, best)
         spent = self.cost[:, self.best_single].mean()
         share = np.bincount(self._chosen(judged), minlength=len(self.outcomes.models)) / len(score)
         return {
@@ -130,18 +134,26 @@ class Judge:
             "aiq_ci": _interval(judged.aiq),
             "accuracy": _round(judged.accuracy.estimate),
             "accuracy_ci": _interval(judged.accuracy),
-            "cost_usd_mean": _round(judged.cost[:, 0].mean(), 9) if self.has_cost else None,
+            "cost_usd_mean": _round(judged.cost[:, 0].mean(), DOLLARS) if self.has_cost else None,
             "regret": _round(score.max(axis=1).mean() - judged.accuracy.estimate),
             "cpt50": _round(cpt50),
             "cpt80": _round(cpt80),
-            "costsave": _round(1 - saving.cost.mean() / spent) if saving.reached and spent > 0 else None,
-            "perfgain": _round(perf_gain(gain.quality.mean(), best_quality=best.mean())),
+            "costsave": _round(1 - saving.cost.mean() / spent) if saving and saving.reached and spent > 0 else None,
+            "perfgain": _round(perf_gain(gain.quality.mean(), best_quality=best.mean()))
+            if gain and best.mean() > 0
+            else None,
             **self._calibration(entry),
             "share": {model: _round(part) for model, part in zip(self.outcomes.models, share.tolist(), strict=True)},
             "fit_s": entry.fit_s,
             "decide_us": entry.decide_us,
             "reason": entry.reason,
         }
+
+    def _nested(self, judged: Judged, floor: Floats | None) -> Nested | None:
+        """The operating point chosen on other folds; None where there are too few different texts for folds."""
+        if len(self.draws.size) < FOLDS:
+            return None
+        return nested_best(judged.cost, judged.quality, self.outcomes.unit, seed=self.seed, folds=FOLDS, floor=floor)
 
     def empty_row(self, entry: Entry) -> dict[str, Any]:
         """The row of a router that could not take part: every figure null, and the reason."""
@@ -191,24 +203,28 @@ def cells(p: Floats, score: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
 def board(
     judge: Judge, judged: Sequence[Judged], absent: Sequence[Entry], *, table: str, protocol: dict[str, Any]
 ) -> dict[str, Any]:
-    """The comparison JSON: a row per router; paired differences are ours minus the row's, corrected by Holm."""
+    """The comparison JSON: a row per router; paired differences are ours minus the row's, corrected by Holm among rivals."""
     rows = {entry.entry.router: judge.row(entry) for entry in judged} | {e.router: judge.empty_row(e) for e in absent}
     ours = next((entry for entry in judged if entry.entry.router == OURS), None)
     others = [entry for entry in judged if entry is not ours]
     paired = {entry.entry.router: _delta(ours, entry) for entry in others}
     known = {name: delta for name, delta in paired.items() if delta is not None and delta.p_value is not None}
-    corrected = dict(zip(known, holm([delta.p_value or 0.0 for delta in known.values()]), strict=True))
+    # only what could be used instead of ours is a rival; marks such as the oracle must not make the others harder to beat
+    rivals = {name: delta for name, delta in known.items() if rows[name]["allowed"]}
+    corrected = dict(zip(rivals, holm([delta.p_value or 0.0 for delta in rivals.values()]), strict=True))
     for name, row in rows.items():
         delta = known.get(name)
         row["delta"], row["delta_ci"] = _figure(delta), _interval(delta)
         row["p_holm"] = _round(corrected.get(name))
         row["minimum_detectable"] = None if delta is None else _round(delta.minimum_detectable)
-        row["verdict"] = None if delta is None else _verdict(delta, corrected[name])
+        row["verdict"] = None if delta is None else _verdict(delta, corrected.get(name, 0.0))
         row |= _matched(judge, ours, next((entry for entry in others if entry.entry.router == name), None))
         if delta is None and row["reason"] is None:
             row["reason"] = (
                 "a router is not compared with itself" if name == OURS
-                else f"no {judge.metric} of a constant choice" if ours is not None
+                else "the two models score alike, so there is no gap to recover" if judge.pair and not judge.gap
+                else f"no {judge.metric.upper()} of a constant choice" if ours is not None
+                else f"{OURS} could not take part" if any(entry.router == OURS for entry in absent)
                 else f"{OURS} was not among the routers"
             )  # fmt: skip
     outcomes = judge.outcomes
@@ -226,7 +242,7 @@ def board(
         "best_single": outcomes.models[judge.best_single],
         "metric": judge.metric,
         "cost_unit": "USD per query" if judge.has_cost else "calls of the strong model per query",
-        "max_cost": _round(judge.max_cost, 9),
+        "max_cost": _round(judge.max_cost, DOLLARS),
         "in_domain": True,
         "protocol": protocol,
         "rows": list(rows.values()),
@@ -251,8 +267,8 @@ def _matched(judge: Judge, ours: Judged | None, other: Judged | None) -> dict[st
     return {
         "delta_quality": _figure(quality),
         "delta_quality_ci": _interval(quality),
-        "delta_cost": _figure(money, 9),
-        "delta_cost_ci": _interval(money, 9),
+        "delta_cost": _figure(money, DOLLARS),
+        "delta_cost_ci": _interval(money, DOLLARS),
     }
 
 

@@ -54,7 +54,8 @@ def protocol_of(
     """
     splits = set(outcomes.split)
     if folds is None and {"train", "test"} <= splits:
-        kept = require_no_straddle(outcomes, on_straddle)
+        whole = replace(outcomes, split=tuple(name or "train" for name in outcomes.split))
+        kept = require_no_straddle(whole, on_straddle)
         test = np.array([name == "test" for name in kept.split])
         parts = [(np.flatnonzero(~test), np.flatnonzero(test & kept.complete))]
         kind, how = "split", "the table's own split; fitted on all that is not test"
@@ -120,14 +121,12 @@ class Contest:
     def __init__(self, outcomes: Outcomes, protocol: Protocol, encoder: Encoder, *, seed: int) -> None:
         outcomes.require_trainable("weighbridge compare")
         self.seed, self.protocol = seed, protocol
-        everywhere = (
-            np.sort(np.concatenate([train for train, _ in protocol.parts])) if len(protocol.parts) == 1 else ...
-        )
-        filled = with_costs_filled(outcomes, np.arange(len(outcomes))[everywhere])
-        self.judged_index = np.concatenate([judged for _, judged in protocol.parts])
-        self.judged = filled.rows(self.judged_index)
+        filled = [with_costs_filled(outcomes, train) for train, _ in protocol.parts]
+        judged = [table.cost_usd[own] for table, (_, own) in zip(filled, protocol.parts, strict=True)]
+        self.judged_index = np.concatenate([own for _, own in protocol.parts])
+        self.judged = replace(outcomes.rows(self.judged_index), cost_usd=np.vstack(judged))
         self._parts = _dealt(filled, protocol, encoder)
-        self.expected_usd = self._expected() if filled.has_cost else None
+        self.expected_usd = self._expected() if outcomes.has_cost else None
 
     def _expected(self) -> Floats:
         """(n, m) dollars that each judged call is expected to cost, learned from each part's training queries."""
@@ -177,9 +176,12 @@ class Contest:
         return Entry(router=ORACLE, allowed=False, probabilities=False, value=self.judged.score + drawn)
 
 
-def _dealt(outcomes: Outcomes, protocol: Protocol, encoder: Encoder) -> list[_Part]:
-    """Each part's queries without the boilerplate of its training prompts; every distinct text is embedded once."""
-    texts = []
+def _dealt(filled: Sequence[Outcomes], protocol: Protocol, encoder: Encoder) -> list[_Part]:
+    """Each part's queries without the boilerplate of its training prompts; every distinct text is embedded once.
+
+    filled: the table once per part, its missing costs filled by that part's training queries.
+    """
+    outcomes, texts = filled[0], []
     for train, judged in protocol.parts:
         boilerplate = learn_boilerplate([outcomes.texts[i] for i in train])
         texts.append([boilerplate.strip(outcomes.texts[i]) for i in (*train, *judged)])
@@ -187,7 +189,7 @@ def _dealt(outcomes: Outcomes, protocol: Protocol, encoder: Encoder) -> list[_Pa
     rows = encoder.encode(distinct)
     position = {text: i for i, text in enumerate(distinct)}
     found = []
-    for (train, judged), part in zip(protocol.parts, texts, strict=True):
+    for (train, judged), part, table in zip(protocol.parts, texts, filled, strict=True):
         index = np.array([position[text] for text in part], dtype=np.intp)
         everything = Queries(
             texts=part,
@@ -198,7 +200,7 @@ def _dealt(outcomes: Outcomes, protocol: Protocol, encoder: Encoder) -> list[_Pa
         n = np.arange(len(part))
         found.append(
             _Part(
-                train=outcomes.rows(train),
+                train=table.rows(train),
                 judged=judged,
                 learn=everything.rows(n[: len(train)]),
                 ask=everything.rows(n[len(train) :]),

@@ -152,7 +152,6 @@ def test_texts_that_straddle_are_no_obstacle_to_folds() -> None:
     assert dealt(outcomes, folds=5).kind == "folds"
 
 
-@pytest.mark.xfail(strict=True, reason="a query without a split is learned from, even where its text is judged")
 def test_a_query_without_a_split_whose_text_is_judged_is_not_learned_from() -> None:
     texts = ("the same question",) * 2 + tuple(f"question {i}" for i in range(58))
     outcomes = table(texts=texts, split=(None, "test") + ("train", "test") * 29)

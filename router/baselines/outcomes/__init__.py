@@ -12,7 +12,7 @@ from router.baselines.outcomes.constant import BestSingle, Cheapest, RandomMix
 from router.baselines.outcomes.datasetmean import DatasetMean
 from router.baselines.outcomes.factorisation import MatrixFactorisation
 from router.baselines.outcomes.forest import ForestOutcomes
-from router.baselines.outcomes.logistic import LogisticOutcomes
+from router.baselines.outcomes.logistic import GRID, LogisticOutcomes
 from router.baselines.outcomes.mlp import NeuralOutcomes
 from router.baselines.outcomes.neighbours import NearestOutcomes, SearchedNeighbours
 from router.baselines.outcomes.protocol import OutcomeRouter, Queries
@@ -22,6 +22,7 @@ from router.baselines.outcomes.users import find_user_routers
 
 ROUTERS: dict[str, Callable[[], OutcomeRouter]] = {
     "lr": LogisticOutcomes,
+    "lr-cv": partial(LogisticOutcomes, GRID),
     "knn-5": partial(NearestOutcomes, 5),
     "knn-20": partial(NearestOutcomes, 20),
     "knn-40": partial(NearestOutcomes, 40),

@@ -50,7 +50,7 @@ def choose(
     Rows of one unit (equal texts) stay together. Of equal settings the first wins; with one unit alone there is
     nothing to hold out, and the middle one is taken.
     """
-    if len(np.unique(unit)) < 2:
+    if len(settings) == 1 or len(np.unique(unit)) < 2:
         return settings[len(settings) // 2]
     fold = folds(unit.tolist(), seed=seed, k=k)
     parts = [(np.flatnonzero(fold != held), np.flatnonzero(fold == held)) for held in np.unique(fold).tolist()]
