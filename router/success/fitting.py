@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 Notify = Callable[[str], None]
 Number = TypeVar("Number", int, float)
-FEWEST = 20  # training queries; below that nothing can be held out
+FEWEST = 10  # training queries; below that nothing can be held out
 LINEAR_PENALTIES = (20.0, 10.0, 5.0, 2.5)  # strongest first: each fit starts from the one before
 WORD_PENALTIES = (5.0, 2.0, 1.0)
 LANDMARK_PENALTIES = (8.0, 4.0, 2.0, 1.0)
@@ -79,7 +79,7 @@ def fit_success(
     """Fit views, choose their settings and learn the blend, all on these n rows.
 
     embedding: (n, d).   sentence: (n, s) unit rows.   score: (n, m) in [0, 1], NaN where missing.   unit: (n,) groups that
-    no fold tears apart. Same inputs and seed give the same model. Raises FitError for fewer than 20 rows or 2 groups.
+    no fold tears apart. Same inputs and seed give the same model. Raises FitError for fewer than 10 scored rows or 2 groups.
     """
     from threadpoolctl import threadpool_limits
 
