@@ -24,8 +24,26 @@ Columns = Annotated[
     ),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+
+
+def bundle_path(text: str) -> Path:
+    """What `--bundle` names: a directory, or models:/NAME@ALIAS, which is fetched and verified first."""
+    if not text.startswith("models:"):
+        return Path(text)
+    from router.current import resolve
+
+    return resolve(text)
+
+
 Bundle = Annotated[
-    Path, typer.Option("--bundle", "-b", help="A bundle's directory, as `weighbridge train --out` wrote it.")
+    Path,
+    typer.Option(
+        "--bundle",
+        "-b",
+        parser=bundle_path,
+        metavar="DIR",
+        help="A bundle's directory, as `weighbridge train --out` wrote it, or models:/NAME@ALIAS.",
+    ),
 ]
 
 data_app = typer.Typer(
@@ -246,7 +264,10 @@ def _heads_of(text: str, bundle: Path, *, explain: bool, json: Path | None) -> N
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's directory.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(parser=bundle_path, metavar="BUNDLE", help="A bundle's directory, or models:/NAME@ALIAS."),
+    ],
     json: Json = None,
 ) -> None:
     """Verify a bundle's hashes and say what it is."""
