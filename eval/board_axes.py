@@ -48,7 +48,7 @@ def cost_scale(costs: Sequence[float], board: Mapping[str, Any]) -> CostScale:  
     low, high = min(costs), max(costs)
     if not board["cost_unit"].startswith("USD"):
         ticks = [k / 5 for k in range(6)]
-        axis = Axis(low=0.0, high=1.0, title=f"share of calls to {board['best_single']}", ticks=ticks, form="{:.0%}")
+        axis = Axis(low=0.0, high=1.04, title=f"share of calls to {board['best_single']}", ticks=ticks, form="{:.0%}")
         return CostScale(axis=axis, log=False, per=1.0)
     log = 0 < low * WIDE < high
     title = f"dollars per {PER:,} queries" + (", equal steps are equal ratios" if log else "")

@@ -201,7 +201,7 @@ def _neighbours(router: ModelRouter, reading: OutcomeReading, k: int) -> tuple[N
         Neighbour(
             similarity=round(float(similarity), 3),
             query_id=training.ids[i],
-            text=training.texts[i],
+            text=router.boilerplate.strip(training.texts[i]),  # of few-shot prompts all beginnings are alike
             scores={
                 model: None if np.isnan(score) else float(score)
                 for model, score in zip(router.models, training.score[i], strict=True)
