@@ -8,6 +8,6 @@ from router.success.contender import Weighbridge
 from tests.conformance import outcome_router as conformance
 
 
-@pytest.mark.parametrize("check", (*conformance.CHECKS, *conformance.LEARNS), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", [*conformance.CHECKS, *conformance.LEARNS], ids=lambda check: check.__name__)
 def test_ours_keeps_the_promise(check: conformance.Check) -> None:
     check(Weighbridge)
