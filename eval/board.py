@@ -27,6 +27,7 @@ from eval.paired import (
     nested_best,
     quality_at_matched_cost,
 )
+from eval.selective import risk_coverage
 from router.curves import Hulls, pair_curve, perf_gain
 from router.files import DECIMALS
 from router.outcomes import Outcomes
@@ -159,14 +160,14 @@ class Judge:
         """The row of a router that could not take part: every figure null, and the reason."""
         keys = (
             "apgr", "apgr_ci", "aiq", "aiq_ci", "accuracy", "accuracy_ci", "cost_usd_mean", "regret", "cpt50", "cpt80",
-            "costsave", "perfgain", "ece", "ece_bias", "log_loss", "brier", "share", "fit_s", "decide_us",
+            "costsave", "perfgain", "ece", "ece_bias", "log_loss", "brier", "aurc", "share", "fit_s", "decide_us",
         )  # fmt: skip
         return {"router": entry.router, "allowed": entry.allowed, **dict.fromkeys(keys), "reason": entry.reason}
 
     def _calibration(self, entry: Entry) -> dict[str, Any]:
         """How far P(good answer) can be taken at its word, over all queries and models."""
         if not entry.probabilities or entry.value is None:
-            return dict.fromkeys(("ece", "ece_bias", "log_loss", "brier"))
+            return dict.fromkeys(("ece", "ece_bias", "log_loss", "brier", "aurc"))
         p, y = cells(entry.value, self.outcomes.score)
         bins = reliability(p, y)
         return {
@@ -174,7 +175,15 @@ class Judge:
             "ece_bias": _round(bins.ece_bias),
             "log_loss": _round(log_loss(p, y)),
             "brier": _round(brier(p, y)),
+            "aurc": self._risk(entry.value),
         }
+
+    def _risk(self, value: Floats) -> float | None:
+        """Area under risk-coverage at λ = 0: mean loss of the surest answers, over every share that is answered."""
+        chosen = value.argmax(axis=1)
+        each = np.arange(len(value))
+        loss = 1.0 - self.outcomes.score[each, chosen]
+        return _round(risk_coverage(value[each, chosen], loss).aurc)
 
     def half_way(self, judged: Judged) -> int:
         """The operating point whose cost lies nearest to the middle between the cheapest model and the best single one."""

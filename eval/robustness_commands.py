@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eval.commands import Seed, Split
-from router.commands import Bundle, CardFile, Columns, Data, Json
+from router.commands import Bundle, CardFile, Columns, Json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +29,13 @@ def register(app: typer.Typer) -> None:
 
 def robustness(
     bundle: Bundle,
-    data: Data,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", "-d", help="Labelled queries, for a router by labels: a directory or a file."),
+    ] = None,
+    outcomes: Annotated[
+        Path | None, typer.Option("--outcomes", help="An outcome table, for a router over models.")
+    ] = None,
     split: Split = None,
     card: CardFile = None,
     columns: Columns = None,
@@ -39,18 +45,27 @@ def robustness(
     seed: Seed = 0,
     json: Json = None,
 ) -> None:
-    """Flip rate and route accuracy under typos, case, white space, fillers, politeness and swapped clauses.
+    """Flip rate, and route accuracy or score, under typos, case, white space, fillers, politeness and swapped clauses.
 
-    The changes are made by rule; a label is taken to hold for the changed wording.
+    The changes are made by rule; a label or a recorded score is taken to hold for the changed wording.
     """
+    from eval.outcome_robustness import outcome_subject
     from eval.robustness import flip_rates
     from router.console import console, progress, write_json
     from router.rows import parse_map
 
+    if (data is None) == (outcomes is None):
+        raise typer.BadParameter("give exactly one of --data (a router by labels) and --outcomes (one over models).")
     with progress() as told:
-        subject, header = label_subject(
-            bundle, data, split=split, card=card, columns=parse_map(columns), n=n, seed=seed, told=told
-        )
+        if outcomes is not None:
+            subject, header = outcome_subject(
+                bundle, outcomes, split=split, columns=parse_map(columns), n=n, seed=seed, told=told
+            )
+        else:
+            assert data is not None
+            subject, header = label_subject(
+                bundle, data, split=split, card=card, columns=parse_map(columns), n=n, seed=seed, told=told
+            )
         figures = flip_rates(subject, seed=seed, notify=told.notify)
     show_robustness(console(), header, figures)
     write_json(json, {**header, "perturbations": figures})

@@ -117,6 +117,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("eval.workflow",),
     ("eval.demo",),
     ("eval.commands",),
+    ("eval.outcome_robustness",),
     ("eval.source_commands", "eval.robustness_commands", "eval.compare_commands", "eval.evidence_commands"),
     ("cli",),
 )

@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from cli import app
 from eval import robustness_commands
 from eval.intervals import wilson
 from eval.perturb import PERTURBATIONS, perturb
@@ -24,6 +25,7 @@ from router.outcomes import Outcomes
 from router.pipeline import Router
 from router.policy import true_route
 
+ROOT = Path(__file__).resolve().parent.parent
 WORDS = ("campground", "propane", "refund", "weather", "awning", "Generator", "sewer hose", "My tire is flat")
 TEXTS = [f"{word} number {i}" for i, word in enumerate(WORDS)]
 
@@ -246,3 +248,21 @@ def test_the_verb_writes_what_the_figures_are_of(said: tuple[str, Any], bundle: 
     assert (written["n_queries"], written["n_split"], written["split"]) == (25, 40, "test")
     assert (written["bundle"], written["seed"]) == (bundle_id(bundle), 0)
     assert written["perturbations"]["upper"]["quality"]["n"] > 0
+
+
+def test_a_router_over_models_is_tried_on_its_outcome_table(tmp_path: Path) -> None:
+    table, out = ROOT / "datasets" / "pam-outcomes-v1" / "simulated-outcomes.csv", tmp_path / "bundle"
+    run = CliRunner()
+    trained = run.invoke(
+        app, ["train", "--outcomes", str(table), "--out", str(out), "--encoder", "hashing", "--no-mlflow"]
+    )
+    assert trained.exit_code == 0, trained.output
+    found = tmp_path / "found.json"
+    tried = run.invoke(
+        app, ["robustness", "--bundle", str(out), "--outcomes", str(table), "--n", "40", "--json", str(found)]
+    )
+    assert tried.exit_code == 0, tried.output
+    figures = json.loads(found.read_text(encoding="utf-8"))
+    assert figures["measure"] == "mean score of the chosen model"
+    assert (figures["split"], figures["n_queries"]) == ("test", 40)
+    assert all(0 <= entry["flip_rate"] <= 1 for entry in figures["perturbations"].values() if entry["n"])
