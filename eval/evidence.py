@@ -181,6 +181,11 @@ def compare_outcomes(ours: Valued, other: Valued, outcomes: Outcomes, *, fingerp
         entry = Entry(router=side.name, allowed=True, probabilities=False, value=side.value)
         found.append((judge.metric, judge.judge(entry).headline))
     metric, (mine, theirs) = found[0][0], (headline for _, headline in found)
+    if judge.pair and not judge.gap:
+        raise DataError(
+            f"no {metric} of these {len(outcomes):,} queries: the stronger model is no better than the weaker."
+            " Judge on more queries."
+        )
     if mine is None or theirs is None:
         raise DataError(
             f"{other.name} chooses one model for every query, so it has no {metric}; compare with `--against random` or `lr`."
