@@ -25,6 +25,7 @@ from eval.paired import (
     curve_draws,
     difference,
     nested_best,
+    operating_points,
     quality_at_matched_cost,
 )
 from eval.selective import risk_coverage
@@ -38,20 +39,19 @@ Floats = npt.NDArray[np.float64]
 GRID = 100
 FOLDS = 5  # of the nested choice of an operating point
 DOLLARS = 12  # decimals: a call can cost less than a millionth of a cent
-CONSTANT = (
-    "cheapest",
-    "best-single",
-)  # their values do not depend on the query, so a curve over thresholds says nothing
+# Their values do not depend on the query, so a curve over thresholds says nothing.
+CONSTANT = ("cheapest", "best-single")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """One router on the judged queries. cost, quality: (n, l) at each operating point.
+    """One router on the judged queries. choices, cost, quality: (n, l) model, dollars and score at each operating point.
 
     apgr is None where there are not two models, aiq where no cost is known; headline is one of them or the accuracy.
     """
 
     entry: Entry
+    choices: npt.NDArray[np.integer[Any]]  # Any: of whatever width holds the models
     cost: Floats
     quality: Floats
     curve: Hulls
@@ -92,10 +92,7 @@ class Judge:
         expected = self.cost if entry.router == "oracle" else self.expected
         lambdas = sweep(entry.value, expected, score, self.cost).grid(GRID)
         choices = choices_on(entry.value, expected, lambdas)
-        cost, quality = (
-            np.take_along_axis(self.cost, choices.astype(np.intp), axis=1),
-            np.take_along_axis(score, choices.astype(np.intp), axis=1),
-        )
+        cost, quality = operating_points(choices, score, self.cost)
         curve = curve_draws(self.draws, cost, quality)
         accuracy = self.draws.mean(quality[:, 0])
         apgr = None
@@ -105,6 +102,7 @@ class Judge:
         aiq = aiq_draws(curve, max_cost=self.max_cost) if self.has_cost else None
         return Judged(
             entry=entry,
+            choices=choices,
             cost=cost,
             quality=quality,
             curve=curve,
@@ -125,7 +123,7 @@ class Judge:
         best = score[:, self.best_single]
         gain, saving = self._nested(judged, None), self._nested(judged, best)
         spent = self.cost[:, self.best_single].mean()
-        share = np.bincount(self._chosen(judged), minlength=len(self.outcomes.models)) / len(score)
+        share = np.bincount(judged.choices[:, self.half_way(judged)], minlength=len(self.outcomes.models)) / len(score)
         return {
             "router": entry.router,
             "allowed": entry.allowed,
@@ -189,18 +187,6 @@ class Judge:
         """The operating point whose cost lies nearest to the middle between the cheapest model and the best single one."""
         means = self.cost.mean(axis=0)
         return int(np.abs(judged.cost.mean(axis=0) - (means.min() + means[self.best_single]) / 2).argmin())
-
-    def _chosen(self, judged: Judged) -> npt.NDArray[np.intp]:
-        """(n,) the model of each query half way."""
-        assert judged.entry.value is not None
-        return self.choices(judged, self.half_way(judged))
-
-    def choices(self, judged: Judged, point: int) -> npt.NDArray[np.intp]:
-        """(n,) the model that the router chooses at one operating point."""
-        assert judged.entry.value is not None
-        expected = self.cost if judged.entry.router == "oracle" else self.expected
-        lambdas = sweep(judged.entry.value, expected, self.outcomes.score, self.cost).grid(GRID)
-        return choices_on(judged.entry.value, expected, lambdas[point : point + 1])[:, 0].astype(np.intp)
 
 
 def cells(p: Floats, score: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:

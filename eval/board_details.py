@@ -30,7 +30,7 @@ def details(judge: Judge, judged: Sequence[Judged]) -> dict[str, Any]:
 
     Costs are in the board's `cost_unit`. Bands and intervals are 95 %, from the judge's own draws.
     """
-    chosen = {entry.entry.router: judge.choices(entry, judge.half_way(entry)) for entry in judged}
+    chosen = {entry.entry.router: entry.choices[:, judge.half_way(entry)].astype(np.intp) for entry in judged}
     return {
         "curves": {entry.entry.router: _curve(entry, judge.max_cost) for entry in judged},
         "models": _models(judge),
