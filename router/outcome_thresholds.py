@@ -202,7 +202,8 @@ def midpoints(margin: Floats) -> tuple[Floats, Floats]:
     middle = values[:-1] + half
     # neighbours in the last bit have no number between them: the upper one is then the cut, which "below it" respects
     middle = np.where(middle > values[:-1], middle, values[1:])
-    cut = np.concatenate([[values[0] - below], middle, [values[-1] + above]])
+    top = max(values[-1] + above, np.nextafter(values[-1], np.inf))  # half a last bit more would round away
+    cut = np.concatenate([[values[0] - below], middle, [top]])
     kept = 1.0 - np.concatenate([[0], np.cumsum(count)]) / len(margin)
     return cut, kept
 

@@ -51,6 +51,13 @@ def test_thresholds_stand_in_the_middle_between_values_that_differ() -> None:
     assert kept.tolist() == pytest.approx([1.0, 0.75, 0.25, 0.0])
 
 
+@pytest.mark.parametrize("margin", [[0.0, 5e-324], [1.0 - 2**-53, 1.0]], ids=["denormal", "last bit"])
+def test_the_last_cut_stands_above_values_that_nothing_lies_between(margin: list[float]) -> None:
+    cut, kept = midpoints(np.array(margin))
+    assert ((np.array(margin) >= cut[:, None]).mean(axis=1) == kept).all()
+    assert cut[-1] > margin[-1]
+
+
 def test_half_of_the_calls_stay_with_the_strong_model() -> None:
     policy = for_share(pair([0.4, 0.1, 0.2, 0.3]), models=PAIR, against="strong", share=0.5)
     assert policy.threshold == pytest.approx(0.25)
