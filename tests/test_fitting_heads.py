@@ -133,12 +133,24 @@ def test_probabilities_of_a_finer_head_enter_the_features_as_they_are() -> None:
     assert (told.finer / FINER_SCALE).tolist() == [[1, 0], [0.25, 0.75]]
 
 
+def doubtful_queries() -> Dataset:
+    """The same, but for every seventh label, which is another's: where nothing is in doubt, a temperature has no optimum."""
+    data = queries()
+    wrong = dict(zip(FINE, (*FINE[1:], FINE[0]), strict=True))
+    rows = []
+    for i, query in enumerate(data.queries):
+        fine = str(query.labels.heads["thing"])
+        said = wrong[fine] if i % 7 == 3 else fine
+        rows.append(replace(query, labels=Labels(heads={"colour": None, "shelf": COARSE[said], "thing": said})))
+    return replace(data, queries=tuple(rows))
+
+
 def both_roads(monkeypatch: pytest.MonkeyPatch) -> tuple[HeadSet, HeadSet]:
     tight = partial(logistic, tolerance=1e-6)  # the everyday tolerance stops short of the optimum
     monkeypatch.setattr("router.rowspace.logistic", tight)
-    exact = fit_heads(queries(), HashingEncoder(), seed=0)
+    exact = fit_heads(doubtful_queries(), HashingEncoder(), seed=0)
     monkeypatch.setattr(training, "training_rows", reduced_blocks)
-    return exact, fit_heads(queries(), HashingEncoder(), seed=0)
+    return exact, fit_heads(doubtful_queries(), HashingEncoder(), seed=0)
 
 
 def test_the_road_for_many_rows_gives_the_probabilities_of_the_exact_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +158,7 @@ def test_the_road_for_many_rows_gives_the_probabilities_of_the_exact_one(monkeyp
     texts = ["find a bread tomorrow", "rate a flight please", "cancel it", "something else again"]
     for name in exact.heads:
         assert reduced.fitted["heads"][name]["C"] == exact.fitted["heads"][name]["C"]
-        np.testing.assert_allclose(reduced.probabilities(texts)[name], exact.probabilities(texts)[name], atol=0.02)
+        np.testing.assert_allclose(reduced.probabilities(texts)[name], exact.probabilities(texts)[name], atol=0.002)
 
 
 def test_a_router_with_routes_decides_alike_on_both_roads(
