@@ -39,6 +39,7 @@ bench: $(STAMP) ## Measure the claims about speed, and the guarantee's, each bes
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/guarantee.py
+	$(BIN)/python benchmarks/simulate.py
 
 clean: ## Remove .venv and everything made
 	rm -rf .venv out mlruns mlflow.db build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from eval import commands as judge_verbs
-from eval import compare_commands, evidence_commands, robustness_commands, source_commands
+from eval import compare_commands, evidence_commands, robustness_commands, simulate_commands, source_commands
 from router import commands as router_verbs
 from router import registry_commands, threshold_commands
 from router.errors import WeighbridgeError
@@ -24,6 +24,7 @@ app = typer.Typer(
 router_verbs.register(app)
 judge_verbs.register(app)
 compare_commands.register(app)
+simulate_commands.register(app)
 evidence_commands.register(app)
 threshold_commands.register(app)
 robustness_commands.register(app)

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from eval.report import write_report
 from eval.run import write_run
-from eval.scenario import price_scenario, read_scenario
-from eval.show import show_evaluation, show_leaderboard, show_scenario
+from eval.show import show_evaluation, show_leaderboard
+from eval.simulate.figures import figures
+from eval.simulate.lab import Options, simulate
+from eval.simulate.scenario_file import find_scenario, read_scenario
+from eval.simulate.show import show_arithmetic
 from eval.workflow import compare_routers, fit_router, judge_and_save, open_materials
 from router.console import console, progress, write_json
 from router.explain import explain
@@ -15,7 +18,8 @@ from router.prices import read_prices
 from router.registry import flatten, log_run
 from router.show import show_explanation
 
-SCENARIO = Path("scenarios") / "pam-2025-09.toml"
+SCENARIO = "pam-2025-09"
+SURE = Options(draws=10, sampled=1_000, played=0)  # nothing in it is uncertain
 SENTENCES = (
     "hey pam, what's left in my grocery budget",
     "Moab or Page next week, given the weather and what we have left to spend?",
@@ -46,7 +50,7 @@ def run_demo(data: Path, out: Path, *, encoder: str, seed: int, mlflow: bool) ->
         board, _ = compare_routers(judged.run, materials, "all", told)
     show_leaderboard(say, board)
     say.rule("4. What routing would have saved: the first design document's arithmetic", align="left")
-    show_scenario(say, price_scenario(read_scenario(data / SCENARIO), read_prices()))
+    show_arithmetic(say, figures(simulate(read_scenario(find_scenario(SCENARIO)), read_prices(), SURE)))
     say.rule("5. A few sentences, and why they go where they go", align="left")
     for sentence in SENTENCES:
         show_explanation(say, router, sentence, explain(router, sentence, k=1))

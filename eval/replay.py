@@ -121,6 +121,7 @@ def record(
         policy=table_to_mapping(table)["policy"],
         policy_hash=table.digest(),
         cheap=table.cheap,
+        safe=table.safe,
         served_by=_served_by(table, policy.classes[table.policy.domain_head]),
         routes={
             route.name: {

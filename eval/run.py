@@ -7,7 +7,7 @@ clock and no host name; so the same inputs give the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from router.errors import RunError
 from router.files import canonical_json, write_atomic
 
 SCHEMA_VERSION = 1
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what a broken file raises
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Header:
 
     router: a name. bundle: the bundle's id, None for a baseline. classes: head -> labels in column order.
     routes: name -> {"cost_usd", "latency_ms_p50", "latency_ms_p95"}, all assumptions of the route table (`simulated`).
-    served_by: domain label -> the route of what is not cheap there (its desk's, or the safe one).
+    served_by: domain label -> the route of what is not cheap there (its desk's, or the safe one).   safe: that one.
     """
 
     router: str
@@ -46,6 +47,7 @@ class Header:
     routes: Mapping[str, Mapping[str, float]]
     price_date: str
     served_by: Mapping[str, str] = field(default_factory=dict)
+    safe: str = ""
     simulated: bool = True
     schema_version: int = SCHEMA_VERSION
 
@@ -116,29 +118,53 @@ def write_run(run: Run, path: Path) -> None:
 
 def read_run(path: Path) -> Run:
     """Read a run. Raises RunError naming file and line."""
-    line = 0
+    header, records = stream_run(path)
+    return Run(header=header, records=tuple(records))
+
+
+def stream_run(path: Path) -> tuple[Header, Iterator[Record]]:
+    """A run's header, and its records one by one as they are asked for: a run may be larger than memory.
+
+    Raises RunError naming file and line: at once for the header, later for a record that does not fit it or is missing.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        header = json.loads(lines[0])
+        lines = _lines(path)
+        header = json.loads(next(lines, ""))
         if header["schema_version"] > SCHEMA_VERSION:
             raise RunError(
                 f"{path}: schema {header['schema_version']} is newer than this version reads ({SCHEMA_VERSION}); update Weighbridge."
             )
-        head, records = Header(**header), []
-        for line, raw in enumerate(lines[1:], start=2):  # noqa: B007  # the handler below names it
-            records.append(_fitting(Record(**json.loads(raw)), head))
-        run = Run(header=head, records=tuple(records))
-    except FileNotFoundError as err:
-        raise RunError(
-            f"{path}: no such run; make one with `weighbridge replay --bundle B --data D --out {path}`."
-        ) from err
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as err:
-        if isinstance(err, RunError):
-            raise
-        raise RunError(f"{path}, line {line or 1}: not a run ({err}); replay again with `weighbridge replay`.") from err
-    if len(run.records) != run.header.n:
-        raise RunError(f"{path}: holds {len(run.records)} records, its header says {run.header.n}; replay again.")
-    return run
+        head = Header(**header)
+    except UNREADABLE as err:
+        raise _unreadable(path, 1, err) from err
+    return head, _records(path, head, lines)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Lines without their ends. Only a line feed ends one: a text may hold other characters that end lines elsewhere."""
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            yield line.removesuffix("\n")
+
+
+def _records(path: Path, head: Header, lines: Iterator[str]) -> Iterator[Record]:
+    number, read = 1, 0
+    try:
+        for number, raw in enumerate(lines, start=2):  # noqa: B007  # the handler below names it
+            yield _fitting(Record(**json.loads(raw)), head)
+            read += 1
+    except UNREADABLE as err:
+        raise _unreadable(path, number, err) from err
+    if read != head.n:
+        raise RunError(f"{path}: holds {read} records, its header says {head.n}; replay again.")
+
+
+def _unreadable(path: Path, line: int, err: Exception) -> RunError:
+    if isinstance(err, RunError):
+        return err
+    if isinstance(err, FileNotFoundError):
+        return RunError(f"{path}: no such run; make one with `weighbridge replay --bundle B --data D --out {path}`.")
+    return RunError(f"{path}, line {line}: not a run ({err}); replay again with `weighbridge replay`.")
 
 
 def _fitting(record: Record, header: Header) -> Record:

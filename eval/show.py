@@ -105,24 +105,6 @@ def show_leaderboard(out: Console, board: Mapping[str, Any]) -> None:
         )
 
 
-def show_scenario(out: Console, priced: Mapping[str, Any]) -> None:
-    """Exact figures beside printed ones, and what the arithmetic leaves out."""
-    rows = [
-        [
-            f"baseline: {priced['baseline']}",
-            f"${priced['baseline_usd_per_month']:,.4f}",
-            _dollars(priced["baseline_printed_usd"]),
-        ]
-    ]
-    rows += [[row["name"], f"${row['usd']:,.4f}", _dollars(row["printed_usd"])] for row in priced["routes"]]
-    rows.append(["routed, together", f"${priced['routed_usd_per_month']:,.4f}", _dollars(priced["routed_printed_usd"])])
-    printed = priced["saving_printed"]
-    rows.append(["saving", f"{priced['saving'] * 100:.3f} %", "–" if printed is None else f"{printed * 100:.0f} %"])
-    out.print(table(f"Scenario {priced['scenario']}, dollars a month (simulated)", ["", "exact", "printed"], rows))
-    for note in priced["left_out"]:
-        out.print(f"  left out: {note}", markup=False, soft_wrap=True)
-
-
 def _entry(row: Mapping[str, Any], measure: str) -> Mapping[str, Any]:
     entry: Mapping[str, Any] = row["route"] if measure == "route" else row["heads"].get(measure, {"accuracy": None})
     return entry
@@ -142,7 +124,3 @@ def _number(value: float | None) -> str:
 
 def _ms(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f} ms"
-
-
-def _dollars(value: float | None) -> str:
-    return "–" if value is None else f"${value:,.2f}"

@@ -22,13 +22,14 @@ from router.encoders.cache import CachedEncoder
 from router.encoders.open import HASHING, cache_directory
 from router.errors import DataError
 from router.lexicon import Lexicon, read_lexicon
+from router.outcome_router import ModelRouter
 from router.pipeline import HeadSet, Router
 from router.routes import ADVICE, RouteTable, read_routes
 from router.training import fit, fit_heads, splits_for_training, train_split
 
 ROUTES_FILE = "routes.toml"
 
-Fitted = TypeVar("Fitted", Router, HeadSet)
+Fitted = TypeVar("Fitted", Router, HeadSet, ModelRouter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
