@@ -78,9 +78,22 @@ def test_at_its_own_threshold_a_run_is_counted_as_it_went(run: Run, counted: Cal
     assert cells(counts, counts.nearest(None)) == sent_by(run)
 
 
+def on_the_grid(run: Run) -> Run:
+    """The run with each P(cheap label) rounded to a threshold that is counted."""
+    cheap = run.header.classes["complexity"].index("simple")
+    records = []
+    for record in run.records:
+        p = round(record.probabilities["complexity"][cheap] * (GRID - 1)) / (GRID - 1)
+        row = [p if j == cheap else 1.0 - p for j in range(2)]
+        records.append(replace(record, probabilities={**record.probabilities, "complexity": row}))
+    return replace(run, records=tuple(records))
+
+
+@pytest.mark.parametrize("changed", [lambda run: run, on_the_grid], ids=["as it was", "on the grid"])
 def test_at_every_threshold_a_run_is_counted_as_its_policy_would_decide_there(
-    run: Run, router: Router, counted: Callable[[Run], Counts]
+    changed: Callable[[Run], Run], run: Run, router: Router, counted: Callable[[Run], Counts]
 ) -> None:
+    run = changed(run)
     counts = counted(run)
     probabilities = {head: run.probabilities(head) for head in run.header.classes}
     novelty = np.array([record.novelty for record in run.records])

@@ -134,6 +134,24 @@ def test_a_query_that_is_handed_over_waits_for_both_roads() -> None:
     assert shares_of(timed(scenario, baseline=wrong).ms) == {1_100.0: 1.0}
 
 
+def test_a_road_that_stands_in_for_another_hands_nothing_over() -> None:
+    down = replace(FAST, failed_attempts=sure(1.0), failed_ms=50, fallback="large")
+    found = timed(alone(down, replace(SLOW, handoff=sure(1.0))))
+    assert shares_of(found.ms) == {1_050.0: 1.0}
+
+
+def test_a_desk_that_helps_is_not_waited_for_where_the_needed_road_only_stands_in() -> None:
+    wrong = Baseline(name="fast for all", route="small")
+    hard = tuple(
+        replace(entry, share=sure(float(entry.name == "hard")), also={"helper": 1.0}) for entry in QUICK.queries
+    )
+    down = replace(FAST, failed_attempts=sure(1.0), fallback="large")
+    helper = replace(SLOW, name="helper", call_ms=tokens(9_000))
+    found = timed(replace(QUICK, queries=hard, routes=(down, SLOW, helper)), baseline=wrong)
+    assert shares_of(found.ms) == {1_000.0: 1.0}
+    assert found.outcome.answers[0].tolist() == [0.0, 1.0, 0.0]
+
+
 def test_a_desk_that_helps_is_waited_for_only_where_it_takes_longer() -> None:
     helped = replace(
         QUICK,
@@ -210,6 +228,12 @@ def test_a_place_waits_for_the_load_of_its_own_hour() -> None:
     found = timed(busy(3, load=1.25, traffic=(0.0,) * 12 + (1.0,) * 12), n=20_000)
     must = float(erlang_c(np.array([2.5]), 3)[0])
     assert np.mean(found.ms[0] > 100.0) == pytest.approx(must, abs=4 * math.sqrt(must * (1 - must) / 20_000))
+
+
+def test_slower_calls_fill_the_places_and_make_more_people_wait() -> None:
+    found = timed(busy(3, load=1.25), n=20_000, changed={"routes.small.call_ms": np.array([2.0])})
+    must = float(erlang_c(np.array([2.5]), 3)[0])
+    assert np.mean(found.ms[0] > 200.0) == pytest.approx(must, abs=4 * math.sqrt(must * (1 - must) / 20_000))
 
 
 def test_an_hour_in_which_more_comes_than_can_be_served_is_named_and_has_no_quantile() -> None:

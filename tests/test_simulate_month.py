@@ -18,6 +18,7 @@ from eval.simulate.month import Month, arrivals, mean_and_interval, month_of
 from eval.simulate.policies import Routed
 from eval.simulate.rates import month_rates
 from eval.simulate.scenario import PromptCache, QueryClass, RouterUse, RouteUse, Scenario, sure
+from eval.simulate.turns import FixedTurns
 from eval.simulate.use import sampled_use
 from tests.slow_simulation import LARGE, PRICES, SMALL, TWO, known, tokens
 
@@ -103,6 +104,18 @@ def test_answers_that_differ_add_their_own_variance() -> None:
     )
     variance, error = spread_of(month_in(one).usd)
     assert variance == pytest.approx(400 * (0.0006**2 + 0.0096**2) / 2, abs=error + 0.01 * variance)
+
+
+def test_answers_of_one_call_or_two_add_the_variance_of_their_number() -> None:
+    desk = replace(SMALL, turns=FixedTurns(weights=(0.75, 0.25)))
+    one = replace(
+        replace(FEW, routes=(desk, LARGE)),
+        queries=(QueryClass(name="easy", share=sure(1.0), needs="small"),),
+        router=RouterUse(),
+    )
+    variance, error = spread_of(month_in(one).usd)
+    # a second call sends 1,060 and 150 tokens again and writes 150 more: $0.00166, then $0.00181
+    assert variance == pytest.approx(50 * (0.75 * 0.00166**2 + 0.25 * 0.00347**2), abs=error)
 
 
 def test_a_prompt_that_traffic_keeps_warm_makes_equal_answers_no_luckier() -> None:

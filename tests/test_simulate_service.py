@@ -253,6 +253,18 @@ def test_a_road_that_is_needed_keeps_its_queries() -> None:
     assert outcome_of(perfect).answers[0].tolist() == pytest.approx([0.7, 0.3])
 
 
+def test_where_the_needed_road_fails_what_is_handed_over_is_as_good_as_its_fallback() -> None:
+    large = replace(LARGE, failed_attempts=sure(0.5), fallback="other")
+    scenario = replace(
+        with_routes(TWO, replace(SMALL, handoff=sure(1.0)), large, OTHER),
+        queries=(replace(TWO.queries[0], share=sure(0.0)), replace(TWO.queries[1], share=sure(1.0))),
+        bad_answer=BadAnswer(right=sure(0.9), weak=sure(0.2)),
+    )
+    outcome = outcome_of(scenario, baseline=Baseline(name="small", route="small"))
+    assert outcome.good[0] == pytest.approx(0.5 * 0.9 + 0.5 * 0.2)
+    assert outcome.answers[0].tolist() == pytest.approx([1.0, 0.5, 0.5])
+
+
 def test_what_is_handed_over_begins_a_conversation_only_where_its_message_did() -> None:
     talk = Conversation(messages=known(4))
     outcome = outcome_of(replace(with_routes(ERR, replace(SMALL, handoff=sure(1.0)), LARGE), conversation=talk))
