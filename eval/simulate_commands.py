@@ -67,7 +67,7 @@ def simulate(
     routes: Annotated[Path, typer.Option("--routes", help="With --init: the route table.")] = SHIPPED_DATA
     / "routes.toml",
     draws: Annotated[
-        int, typer.Option(min=10, max=100_000, help="Worlds: joint values of all that is uncertain.")
+        int, typer.Option(min=10, max=20_000, help="Worlds: joint values of all that is uncertain.")
     ] = 1_000,
     sampled: Annotated[
         int, typer.Option(min=1_000, help="Answers that are drawn once and weighed in every world.")

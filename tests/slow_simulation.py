@@ -1,8 +1,8 @@
 """The cost simulator a second, slower way: one message after another, one call after another, nothing but events.
 
 Written from what the records of `eval.simulate.scenario` say of themselves. Everything is drawn, whole tokens too; a call
-costs what `router.prices` says that such a call costs. Where the records leave it open: every road that is tried meets its
-own outages, a road that stands in for another hands nothing over, and a message that nobody answers is a bad answer.
+costs what `router.prices` says that such a call costs. Where the records leave it open: a second try meets other outages
+than the first one did, a road that stands in for another hands nothing over, and what nobody answers is a bad answer.
 """
 
 from __future__ import annotations
@@ -178,6 +178,9 @@ class _Play:
 
     def _serve(self, asked: QueryClass, road: str, state: str) -> tuple[str | None, bool]:
         """One try: the road that took it up, None for none, and whether what came of it in the end is good."""
+        hours = 24 * len(self.days)
+        outages = self.scenario.outage_hours
+        self.dark = {name for name, lasts in outages.items() if self._happens(lasts.value / hours)}
         elsewhere = FIRST if state == FIRST else SWITCHED
         first = by = self._try(road, state)
         if by == road != asked.needs and self._happens(self.routes[road].handoff.value):
@@ -190,9 +193,6 @@ class _Play:
 
     def _try(self, road: str, state: str) -> str | None:
         """The road that answers in the end; None where its fallbacks end as well."""
-        hours = 24 * len(self.days)
-        outages = self.scenario.outage_hours
-        self.dark = {name for name, lasts in outages.items() if self._happens(lasts.value / hours)}
         at: str | None = road
         while at is not None:
             route = self.routes[at]

@@ -126,6 +126,16 @@ FEATURES: dict[str, Scenario] = {
         bad_answer=replace(JUDGED, reask=sure(0.0)),
         routes=(replace(SMALL, handoff=sure(0.3)), replace(LARGE, handoff=sure(0.8))),
     ),
+    "hand-offs between roads of one provider that is often down": replace(
+        ERR,
+        bad_answer=JUDGED,
+        routes=(
+            replace(SMALL, handoff=sure(0.8), fallback="other"),
+            replace(LARGE, provider="one", handoff=sure(0.6), fallback="other"),
+            OTHER,
+        ),
+        outage_hours={"one": known(300), "three": known(200)},
+    ),
     "desks that help": replace(
         ERR, conversation=TALK, queries=(TWO.queries[0], replace(TWO.queries[1], also={"small": 0.7, "large": 0.2}))
     ),

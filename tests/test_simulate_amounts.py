@@ -72,6 +72,13 @@ def test_a_belief_of_no_width_is_a_known_number() -> None:
     assert belief.at(np.array([3.0])).tolist() == pytest.approx([5.0])
 
 
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_bounds_that_are_the_same_number_are_taken_as_that_number(percent: int) -> None:
+    p = percent / 100
+    assert Assumption.between(p, p, share=True).value == pytest.approx(p)
+    assert Assumption.between(p, p).value == pytest.approx(p)
+
+
 @pytest.mark.parametrize(
     ("value", "share", "wanted"),
     [

@@ -471,6 +471,14 @@ def test_a_share_that_changes_takes_from_the_other_classes_in_proportion() -> No
     assert draws.mix.tolist() == [pytest.approx([0.45, 0.45, 0.1]), pytest.approx([0.15, 0.15, 0.7])]
 
 
+@pytest.mark.parametrize("others", [(), (0.0,), (0.3,), (0.2, 0.1)])
+def test_shares_add_up_to_one_whichever_of_them_changes(others: tuple[float, ...]) -> None:
+    rest = tuple(QueryClass(name=f"class {i}", share=sure(share), needs="large") for i, share in enumerate(others))
+    unsure = QueryClass(name="easy", share=Assumption.between(0.6, 0.8, share=True), needs="small")
+    draws = changed_draws(replace(TWO, queries=(unsure, *rest)), {"queries.easy.share": np.array([0.6, 0.8])})
+    assert draws.mix.sum(axis=1).tolist() == pytest.approx([1.0, 1.0])
+
+
 def test_an_unsure_share_that_changes_is_what_it_is_changed_to() -> None:
     draws = changed_draws(UNSURE, {"queries.hard.share": np.array([0.5])})
     assert draws.mix.tolist() == [pytest.approx([0.5, 0.5])]

@@ -57,7 +57,8 @@ class Assumption:
                 " of ten lie between."
             )
         middle = _expit((_logit(low) + _logit(high)) / 2) if share else math.sqrt(low * high)
-        return cls(value=middle, low=low, high=high, share=share)
+        # rounding may put the middle of a narrow range a hair outside it
+        return cls(value=min(max(middle, low), high), low=low, high=high, share=share)
 
     @property
     def uncertain(self) -> bool:

@@ -117,7 +117,10 @@ def _rest_in_proportion(mix: Floats, fixed: dict[int, Floats]) -> Floats:
     left = 1.0 - sum(fixed.values())
     total = mix[:, rest].sum(axis=1)
     out[:, rest] = mix[:, rest] * np.divide(left, total, out=np.zeros_like(total), where=total > 0)[:, None]
-    return np.asarray(np.maximum(out, 0.0))
+    out = np.maximum(out, 0.0)
+    return np.asarray(
+        out / out.sum(axis=1, keepdims=True)
+    )  # where no other class can take it, the changed one keeps it
 
 
 def share_beliefs(scenario: Scenario) -> dict[str, Assumption]:

@@ -108,6 +108,8 @@ class RouteUse:
             raise DataError(f"{where}: has `usd_per_query` and tokens; wanted one of the two.")
         if any(not 0 <= p <= 1 for p in self.good.values()):
             raise DataError(f"{where}: `good` is {dict(self.good)}; wanted a share in [0, 1] for each class.")
+        if not (self.failed_attempts.share and self.handoff.share):
+            raise DataError(f"{where}: failed_attempts and handoff are probabilities; wanted shares in [0, 1].")
         if self.concurrency is not None and self.concurrency < 1:
             raise DataError(f"{where}: concurrency is {self.concurrency}; wanted 1 or more.")
         if not 0 <= self.retries <= 10 or self.failed_ms < 0 or not 0 <= self.billed_when_failed <= 1:
@@ -155,8 +157,8 @@ class PromptCache:
 class BadAnswer:
     """What makes an answer good, and what a bad one leads to.
 
-    right, weak, strong, sideways: P(good answer) on the road a query needs, on one with an abler model missing, on one
-    with an abler model than needed, on one with a model of the same strength.   reask: P(the person asks again after a bad
+    right, weak, strong, sideways: P(good answer) on the road a query needs, on one with a less able model, on one with an
+    abler one, on one with an equally able one. A message that nobody answers counts as a bad answer.   reask: P(the person asks again after a bad
     answer; the road that is needed then answers).   usd: what a bad answer costs beside the bill. Of a scenario that states
     none of it, every answer counts as good, and nothing is said of quality.
     """
@@ -241,6 +243,7 @@ class Scenario:
         self._require_month()
         if circular := circle({route.name: route.fallback for route in self.routes}):
             raise DataError(f"fallbacks go in a circle: {' -> '.join(circular)}; wanted an end. Take one of them out.")
+        self._require_strengths()
         providers = {route.provider for route in self.routes}
         if unknown := sorted(set(self.outage_hours) - providers):
             raise DataError(
@@ -267,6 +270,18 @@ class Scenario:
         for where, told in asked_classes:
             if strange := [name for name in told if name not in classes]:
                 raise DataError(f"{where}: no queries {strange[0]!r}; there are {', '.join(classes)}.")
+
+    def _require_strengths(self) -> None:
+        """A price per query and a price per token are no measure of one thing; who states every answer needs none."""
+        needed = {entry.needs for entry in self.queries}
+        told = {route.name for route in self.routes if set(self.class_names) <= set(route.good)} - needed
+        open_ = [route for route in self.routes if route.strength is None and route.name not in told]
+        flat = [route.name for route in open_ if route.usd_per_query is not None]
+        if flat and len(flat) < len(open_) and self.bad_answer != BadAnswer():
+            raise DataError(
+                f"route {flat[0]!r} has a price per query, others a price per token, so which model is the abler cannot be"
+                " told; wanted `strength` of each. Write strength = 1 for the least able."
+            )
 
     def _require_month(self) -> None:
         total = sum(entry.share.value for entry in self.queries)
