@@ -5,10 +5,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTHON ?= python3.11
 BIN := .venv/bin
+PORT ?= 8080
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo serve test check bench clean
 
 help: ## Say what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## The main job, end to end: train, compare, replay, price, explain, report
 	$(BIN)/weighbridge demo
+
+serve: $(STAMP) ## Serve the demo's router with simulated models: page, OpenAI wire, decisions (PORT=8080)
+	$(BIN)/weighbridge serve --simulated --port $(PORT)
 
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest

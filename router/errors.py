@@ -8,7 +8,8 @@
     ├── FitError         training data from which nothing can be learned (ValueError)
     ├── BundleError      a bundle that is broken, tampered with, or newer than this version (ValueError)
     ├── RegistryError    the MLflow store cannot be reached or written
-    └── RunError         a run that cannot be read, or does not replay to the same bytes (ValueError)
+    ├── RunError         a run that cannot be read, or does not replay to the same bytes (ValueError)
+    └── ModelError       a model that did not answer, or not to the end; it knows whether another try may help
 
 A message says what was found, what was wanted, and the next command to type. The command line prints it on one
 line and exits with 2.
@@ -51,3 +52,24 @@ class RegistryError(WeighbridgeError):
 
 class RunError(WeighbridgeError, ValueError):
     """A run cannot be read, or does not replay to the same bytes."""
+
+
+class ModelError(WeighbridgeError):
+    """A model did not answer, or not to the end.
+
+    kind: what happened, as below.   retry_after_s: how long the provider asks to wait, where it does.   retryable: whether
+    the same request may succeed elsewhere or later; `bad_request` and `unauthorised` are the caller's to mend.
+    """
+
+    KINDS = ("overloaded", "rate_limited", "timeout", "unreachable", "broken_stream", "unauthorised", "bad_request")
+
+    def __init__(self, message: str, *, kind: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        assert kind in self.KINDS
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another attempt makes sense."""
+        return self.kind not in ("unauthorised", "bad_request")

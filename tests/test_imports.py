@@ -16,7 +16,7 @@ import json, sys
 before = set(sys.modules)
 {body}
 names = {{name.partition(".")[0] for name in set(sys.modules) - before}}
-names -= set(sys.stdlib_module_names) | {{"cli", "router", "eval"}}
+names -= set(sys.stdlib_module_names) | {{"cli", "serve", "router", "eval", "agents"}}
 print(json.dumps(sorted(name for name in names if not name.startswith("_"))), file=sys.stderr)
 """
 VERB = """

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("router", "eval", "agents")
 
 # Lowest first; a module may import from the rows above its own, and from none beside or below it.
 LAYERS: tuple[tuple[str, ...], ...] = (
@@ -88,11 +89,18 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("router.outcome_bundle", "router.outcome_show"),
     ("router.pyfunc", "router.registry", "router.console", "router.health"),
     ("router.ledger",),
+    ("router.compiled.layout", "router.compiled.measure", "router.compiled.words"),
+    ("router.compiled.card", "router.compiled.graph", "router.compiled.sparse"),
+    ("router.compiled.quantise", "router.compiled.tiers"),
+    ("router.compiled.distil", "router.compiled.router"),
+    ("router.compiled.files", "router.compiled.static"),
+    ("router.compiled", "router.compiled.making"),
+    ("router.compiled.export",),
     ("router.current",),
     ("router.promotion",),
     ("router.show", "router.outcome_commands", "router.outcome_verbs"),
     ("router.commands",),
-    ("router.registry_commands", "router.threshold_commands"),
+    ("router.registry_commands", "router.threshold_commands", "router.compiled_commands"),
     ("eval.intervals", "eval.charts", "eval.perturb"),
     ("eval.paired", "eval.selective", "eval.robustness", "eval.heads", "eval.board_axes"),
     ("eval.formats.cells", "eval.formats.written", "eval.sources", "eval.download"),
@@ -148,6 +156,43 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("eval.simulate_commands",),
     ("eval.outcome_robustness",),
     ("eval.source_commands", "eval.robustness_commands", "eval.compare_commands", "eval.evidence_commands"),
+    (
+        "agents",
+        "agents.doors",
+        "agents.doors.session",
+        "agents.gateway",
+        "agents.gateway.costs",
+        "agents.gateway.deciding",
+        "agents.gateway.keys",
+        "agents.gateway.limits",
+        "agents.gateway.settings",
+        "agents.models",
+        "agents.models.wire",
+        "agents.types",
+    ),
+    (
+        "agents.doors.chat_reply",
+        "agents.doors.guard",
+        "agents.gateway.breaker",
+        "agents.gateway.bulkhead",
+        "agents.gateway.decision_log",
+        "agents.gateway.retries",
+        "agents.models.anthropic_request",
+        "agents.models.openai_wire",
+        "agents.models.protocol",
+        "agents.models.simulated_tools",
+    ),
+    ("agents.gateway.attempt", "agents.gateway.from_log", "agents.models.anthropic_wire", "agents.models.simulated"),
+    ("agents.gateway.events", "agents.log_commands", "agents.models.providers"),
+    ("agents.doors.chat_form", "agents.doors.decision_json", "agents.gateway.answers"),
+    ("agents.gateway.turn",),
+    ("agents.gateway.lanes",),
+    ("agents.gateway.answering",),
+    ("agents.gateway.metrics", "agents.gateway.tracing"),
+    ("agents.gateway.service",),
+    ("agents.doors.chat_run", "agents.doors.socket", "agents.gateway.assembly"),
+    ("agents.commands",),
+    ("serve",),
     ("cli",),
 )
 LEVEL = {module: level for level, row in enumerate(LAYERS) for module in row}
@@ -159,7 +204,8 @@ def module_name(path: Path) -> str:
 
 
 def sources() -> dict[str, Path]:
-    files = [*(ROOT / "router").rglob("*.py"), *(ROOT / "eval").rglob("*.py"), ROOT / "cli.py"]
+    rooms = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    files = [*rooms, ROOT / "serve.py", ROOT / "cli.py"]
     return {module_name(path): path for path in files}
 
 
@@ -178,7 +224,7 @@ def imports(path: Path) -> Iterator[str]:
 def test_a_module_imports_only_from_the_layers_above_it(module: str) -> None:
     assert module in LEVEL, f"{module} is missing from LAYERS in tests/test_layers.py"
     for imported in imports(sources()[module]):
-        if imported.split(".")[0] in {"router", "eval", "cli"}:
+        if imported.split(".")[0] in {*ROOMS, "serve", "cli"}:
             assert imported in LEVEL, f"{module} imports {imported}, which is missing from LAYERS"
             assert LEVEL[imported] < LEVEL[module], f"{module} must not import {imported}"
 
@@ -191,6 +237,12 @@ def test_the_router_never_imports_the_judge() -> None:
     for module, path in sources().items():
         if module.startswith("router"):
             assert not [name for name in imports(path) if name.startswith("eval")], module
+
+
+def test_the_judge_and_the_agents_never_import_one_another() -> None:
+    for module, path in sources().items():
+        other = {"eval": "agents", "agents": "eval"}.get(module.split(".")[0])
+        assert not [name for name in imports(path) if other and name.split(".")[0] == other], module
 
 
 def test_datasets_holds_no_python() -> None:

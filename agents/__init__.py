@@ -1,0 +1,1 @@
+"""What stands behind a route: models behind one seam, and the gateway that answers through them."""

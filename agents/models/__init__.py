@@ -1,0 +1,1 @@
+"""The one seam to providers: real clients, and simulated models that ship."""
