@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.types import Finished, ToolCall, ToolCallDelta
+from agents.types import ToolCall, ToolCallDelta
 from router.prices import Usage
 
 Json = dict[str, Any]  # Any: whatever JSON can hold
@@ -100,8 +100,3 @@ def sse(content: Mapping[str, Any]) -> bytes:
 def error_json(message: str, *, kind: str, code: str | None = None, param: str | None = None) -> Json:
     """An error as OpenAI's clients read it."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def finish_of(finished: Finished | None) -> str:
-    """Why the answer ended; of an answer that no model gave: stop."""
-    return "stop" if finished is None else finished.reason

@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from eval.simulate.amounts import Z95, Assumption
 from eval.simulate.draws import Draws, central, sends_at
-from eval.simulate.engine import Outcome, run_policy, world
+from eval.simulate.engine import run_policy, world
 from eval.simulate.lab import Simulation
-from eval.simulate.policies import Routed
 from eval.simulate.scenario import Scenario, assumptions
 
 Floats = npt.NDArray[np.float64]
@@ -77,11 +76,6 @@ def bill(made: Simulation, changed: dict[str, Floats]) -> tuple[Floats, Floats]:
     usd = [run_policy(worlds, policy).usd.sum(axis=1) * volume for policy in made.policies[:2]]
     routed = usd[0] + made.scenario.router.usd_per_month
     return routed, 1.0 - np.divide(routed, usd[1], out=np.full_like(routed, np.nan), where=usd[1] > 0)
-
-
-def routed_with(made: Simulation, changed: dict[str, Floats]) -> Outcome:
-    """The router's outcome with some assumptions at v values each."""
-    return run_policy(world(made.scenario, changed_draws(made.scenario, changed), made.use, made.rates), Routed())
 
 
 def changed_draws(scenario: Scenario, changed: dict[str, Floats]) -> Draws:

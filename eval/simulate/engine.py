@@ -150,13 +150,7 @@ def run_policy(made: World, policy: Policy) -> Outcome:
     """Send every message where the policy says, and add up what follows."""
     scenario, draws = made.scenario, made.draws
     values = draws.values
-    weights = message_weights(
-        draws.mix,
-        policy.sends(scenario, draws),
-        messages=np.maximum(values["conversation.messages"], 1.0),
-        same_need=values["conversation.same_need"],
-        stickiness=values["conversation.stickiness"] if policy.sticky else np.zeros(len(draws)),
-    )
+    weights = weights_of(made, policy)
     reached = 1.0 - values["answer_cache"]
     served = serve(
         scenario, weights * reached[:, None, None, None], made.ways, made.good,
@@ -183,6 +177,19 @@ def run_policy(made: World, policy: Policy) -> Outcome:
         cached=np.divide(read_total, sent_total, out=np.zeros_like(read_total), where=sent_total > 0),
         answers=load,
         served=served,
+    )
+
+
+def weights_of(made: World, policy: Policy) -> Floats:
+    """(s, k, r, 3) where a policy sends the messages of every world; see `message_weights`."""
+    draws = made.draws
+    stickiness = draws.values["conversation.stickiness"]
+    return message_weights(
+        draws.mix,
+        policy.sends(made.scenario, draws),
+        messages=np.maximum(draws.values["conversation.messages"], 1.0),
+        same_need=draws.values["conversation.same_need"],
+        stickiness=stickiness if policy.sticky else np.zeros(len(draws)),
     )
 
 

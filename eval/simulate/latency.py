@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.simulate.chain import message_weights
-from eval.simulate.engine import Outcome, World, strength
+from eval.simulate.engine import Outcome, World, strength, weights_of
 from eval.simulate.policies import Policy
 from eval.simulate.queueing import erlang_c, mean_wait
 from eval.simulate.scenario import HOURS, RouteUse, Scenario
@@ -77,7 +76,7 @@ def play(made: World, policy: Policy, *, n: int, seed: int) -> Played:
     """Play n messages of central worlds, which may differ in where the router sends them. Same arguments, same times."""
     scenario, values = made.scenario, made.draws.values
     rng = np.random.default_rng([seed, 3])
-    base = _weights(made, policy).mean(axis=0).ravel()
+    base = weights_of(made, policy).mean(axis=0).ravel()
     cell = rng.choice(len(base), size=n, p=base / base.sum())
     shape = (len(scenario.queries), len(scenario.routes), 3)
     klass, decided, _ = np.unravel_index(cell, shape)
@@ -112,7 +111,7 @@ def play(made: World, policy: Policy, *, n: int, seed: int) -> Played:
 
 def times(made: World, policy: Policy, outcome: Outcome, played: Played) -> tuple[Floats, Floats]:
     """((s, n) milliseconds, (s, n) weights) of the played messages in every world; inf where more comes than is served."""
-    weights = _weights(made, policy).reshape(len(made.draws), -1)
+    weights = weights_of(made, policy).reshape(len(made.draws), -1)
     ratio = np.divide(weights, played.base, out=np.zeros_like(weights), where=played.base > 0)
     calls, tools = (_levels(made, name) for name in ("call_ms", "tool_ms"))
     longest = played.own.ms(calls, tools)
@@ -155,17 +154,6 @@ def overloaded(made: World, outcome: Outcome, played: Played) -> dict[str, list[
         if hours:
             found[made.scenario.route_names[r]] = hours
     return found
-
-
-def _weights(made: World, policy: Policy) -> Floats:
-    values = made.draws.values
-    return message_weights(
-        made.draws.mix,
-        policy.sends(made.scenario, made.draws),
-        messages=np.maximum(values["conversation.messages"], 1.0),
-        same_need=values["conversation.same_need"],
-        stickiness=values["conversation.stickiness"] if policy.sticky else np.zeros(len(made.draws)),
-    )
 
 
 def _answered(
