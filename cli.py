@@ -11,8 +11,15 @@ import typer
 
 from agents import commands as server_verbs
 from agents import log_commands
+from eval import (
+    audit_commands,
+    compare_commands,
+    evidence_commands,
+    robustness_commands,
+    simulate_commands,
+    source_commands,
+)
 from eval import commands as judge_verbs
-from eval import compare_commands, evidence_commands, robustness_commands, simulate_commands, source_commands
 from router import commands as router_verbs
 from router import compiled_commands, registry_commands, threshold_commands
 from router.errors import WeighbridgeError
@@ -69,6 +76,7 @@ evidence_commands.register(app)
 threshold_commands.register(app)
 robustness_commands.register(app)
 source_commands.register(router_verbs.data_app)
+audit_commands.register(router_verbs.data_app)
 registry_commands.register(app)
 compiled_commands.register(app)
 server_verbs.register(app, train_demo=train_demo, run=run_server)

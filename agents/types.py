@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from router.errors import DataError
@@ -41,18 +41,23 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
-    """A tool that a model may call. parameters: the JSON schema of its arguments."""
+    """A tool that a model may call. parameters: the JSON schema of its arguments.
+
+    strict: whether arguments must keep to it; None leaves that to the provider.
+    """
 
     name: str
     description: str
     parameters: Json
+    strict: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
     """What a model is asked. tool_choice: "auto", "none", "required", or the name of one tool.
 
-    temperature and response_format are passed on where the provider takes them. user: a hash, never a name.
+    wishes: what else OpenAI's wire has, in its names (`top_p`, `seed`, ...). Which of them, and of temperature and
+    response_format, a model has no word for, it says itself: `Model.lacking`. user: a hash, never a name.
     """
 
     model: str
@@ -63,6 +68,7 @@ class ModelRequest:
     temperature: float | None = None
     stop: tuple[str, ...] = ()
     response_format: Json | None = None
+    wishes: Json = field(default_factory=dict)
     user: str | None = None
 
 

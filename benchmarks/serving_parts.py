@@ -27,13 +27,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from agents.gateway.deciding import Held, Verdict
+    from agents.gateway.choice import Verdict
+    from agents.gateway.held import Held
     from agents.gateway.service import Service
     from agents.models.protocol import Model
 
 PIECES = 8  # of every answer of an upstream
 STALL_S = 30.0  # silence that no client here waits for
-HANG_S = 0.7  # longer than the decider waits
+HANG_S = 0.7  # longer than a classifier may work on one message
 FAULT = re.compile(r"(?P<name>\w+)!(?P<kind>\w+)@(?P<at>\d+)")  # in a question: "east!stall@3"
 ASGI = Any  # ASGI's dictionaries and callables
 
@@ -43,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["upstream", "server", "naive"])
     parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--form", default="auto", help="of the bundle, as `weighbridge serve --form`")
     parser.add_argument("--state", type=Path)
     parser.add_argument("--piece-ms", type=float, default=0.0, help="before each piece of an answer")
     parser.add_argument("--providers", type=Path, help="the first serves the first route, the last one all others")
@@ -140,11 +142,13 @@ async def _send(send: ASGI, content: dict[str, object] | str) -> None:
 def server(asked: argparse.Namespace) -> FastAPI:
     """Ours, as assembled for `weighbridge serve`; with providers of a benchmark's own, where it names some."""
     from agents.gateway.assembly import assemble, guard_of
+    from agents.gateway.pool import share_interpreter
     from agents.models.providers import open_providers, read_providers
     from agents.models.simulated import SimulatedModel
     from serve import create_app
 
-    service = assemble(asked.bundle, state=asked.state, simulated=True)
+    share_interpreter()
+    service = assemble(asked.bundle, state=asked.state, simulated=True, form=asked.form)
     if asked.providers:
         names = [provider.name for provider in read_providers(asked.providers)]
         opened = open_providers(names, environ={}, simulated=False, file=asked.providers)
@@ -182,13 +186,17 @@ class Broken:
     """A bundle that has loaded and decides nothing. See Held."""
 
     bundle_id: str
+    stamp: str
+    form: str
     policy_hash: str
     routes: tuple[str, ...]
     safe: str
+    looks_back: int = 0
 
-    def verdicts(self, texts: Sequence[str]) -> list[Verdict]:
+    def verdict(self, text: str, context: Sequence[str] = ()) -> Verdict:
         """Never any."""
-        if any("hang" in text for text in texts):
+        del context
+        if "hang" in text:
             time.sleep(HANG_S)
         raise RuntimeError("the classifier is broken")
 
@@ -205,7 +213,10 @@ def _break_bundle(service: Service) -> None:
 
     held = service.decider.held
     assert held is not None
-    broken = Broken(bundle_id=held.bundle_id, policy_hash=held.policy_hash, routes=held.routes, safe=held.safe)
+    broken = Broken(
+        bundle_id=held.bundle_id, stamp=held.stamp, form=held.form, policy_hash=held.policy_hash, routes=held.routes,
+        safe=held.safe,
+    )  # fmt: skip
     service.decider.close()
     service.decider = Decider(broken, safe=held.safe, rng=np.random.default_rng(0))
 
@@ -214,15 +225,15 @@ def naive(asked: argparse.Namespace) -> FastAPI:
     """What one writes first: the bundle decides within the handler; and an endpoint that has a fixed answer at hand."""
     from fastapi import FastAPI, Response, WebSocket
 
-    from agents.gateway.deciding import load_held
+    from agents.gateway.loading import load_held
 
     app = FastAPI()
-    held = load_held(asked.bundle) if asked.bundle else None
+    held = load_held(asked.bundle, form=asked.form) if asked.bundle else None
 
     @app.post("/v1/route")
     async def route(form: dict[str, str]) -> dict[str, object]:
         assert held is not None
-        (said,) = held.verdicts([form["input"]])
+        said = held.verdict(form["input"])
         return {"object": "list", "data": [{"route": said.route, "rule": said.rule, "confidence": said.confidence}]}
 
     @app.post("/fixed/{size}")

@@ -232,7 +232,7 @@ def _require_unseen_labels(router: Router, part: Dataset, *, who: str) -> None:
     from router.errors import DataError
 
     ids = [query.query_id for query in part.queries]
-    require_unseen([query.text for query in router.training], part.texts, who=who, ids=ids)
+    require_unseen([query.conversation for query in router.training], part.conversations, who=who, ids=ids)
     held = part.split("calibration")
     if len(held) and held.fingerprint() == router.fitted.get("calibration_fingerprint"):
         raise DataError(
@@ -249,8 +249,8 @@ def _fitted_baseline(name: str, whole: Dataset, part: Dataset, ours: Router, dat
     from router.training import splits_for_training
 
     splits = splits_for_training(whole)
-    learned = [*splits.train.texts, *splits.calibration.texts]
-    require_unseen(learned, part.texts, who=name, ids=[query.query_id for query in part.queries])
+    learned = [*splits.train.conversations, *splits.calibration.conversations]
+    require_unseen(learned, part.conversations, who=name, ids=[query.query_id for query in part.queries])
     lexicon = read_lexicon(data, whole.card)
     bench = Bench(splits=splits, test=part, table=ours.table, encoder=ours.encoder, lexicon=lexicon, seed=seed)
     return baseline_run(name, bench)

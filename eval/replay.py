@@ -57,7 +57,7 @@ def replay(
     router: Router, dataset: Dataset, *, split: str, seed: int, bundle: str | None, prices: PriceTable | None = None
 ) -> Run:
     """Decide every query of an already chosen split, and record it. Same inputs and seed give the same bytes."""
-    reading = router.read(dataset.texts)
+    reading = router.read(dataset.texts, dataset.contexts)
     predictions = Predictions(
         probabilities=reading.probabilities,
         also=[decision.also for decision in router.decisions(reading)],

@@ -90,7 +90,8 @@ def label_subject(
     told.notify("loading the bundle")
     router = encoder_cached(load(bundle, notify=told.notify), told)
     whole, name = choose_split(data_for_bundle(data, card=card, columns=columns, default=router.card), split)
-    part = sampled(whole, n=n, seed=seed)
+    alone = whole.where(lambda query: not query.context)  # a changed text would still lean on what was said before
+    part = sampled(alone, n=n, seed=seed)
     header = {
         "router": "weighbridge",
         "bundle": bundle_id(bundle),
@@ -98,7 +99,7 @@ def label_subject(
         "fingerprint": part.fingerprint(),
         "split": name,
         "n_queries": len(part),
-        "n_split": len(whole),
+        "n_split": len(alone),
         "measure": "route accuracy",
         "seed": seed,
         "protocol": "each perturbation on the queries it changed, against the same queries unchanged; changes made by rule, labels taken to hold; intervals by bootstrap over people and groups, or Wilson's",

@@ -19,6 +19,7 @@ from router.console import Progress
 from router.dataset import Dataset, load_dataset
 from router.encoders import open_encoder
 from router.encoders.cache import CachedEncoder
+from router.encoders.finetune import Recipe
 from router.encoders.open import HASHING, cache_directory
 from router.errors import DataError
 from router.lexicon import Lexicon, read_lexicon
@@ -26,6 +27,7 @@ from router.outcome_router import ModelRouter
 from router.pipeline import HeadSet, Router
 from router.routes import ADVICE, RouteTable, read_routes
 from router.training import fit, fit_heads, splits_for_training, train_split
+from router.tuning import taught_encoder
 
 ROUTES_FILE = "routes.toml"
 
@@ -41,6 +43,7 @@ class Materials:
     lexicon: Lexicon | None
     encoder: CachedEncoder
     seed: int
+    tuned: bool = False  # whether the encoder has learned from the train split's labels
 
     def require_table(self) -> RouteTable:
         """The route table. Raises DataError where there is none."""
@@ -62,15 +65,31 @@ def open_materials(
     encoder: str,
     seed: int,
     told: Progress,
+    recipe: Recipe | None = None,
 ) -> Materials:
-    """Read data, route table and lexicon, and open the encoder behind the shared cache."""
+    """Read data, route table and lexicon, and open the encoder behind the shared cache.
+
+    recipe: how the encoder is to be taught by the train split first; None leaves it as it is.
+    """
     dataset = load_dataset(data, card=card, columns=columns)
+    table = _route_table(data, dataset.card, routes)
+    if recipe is None:
+        opened = open_encoder(encoder, notify=told.notify)
+    else:
+        test_split(dataset)  # none is refused before half an hour of teaching
+        if table is None:
+            raise DataError(
+                f"data set {dataset.card.name!r} has no route table, and --finetune trains routers that decide a route."
+                f" Put a {ROUTES_FILE} beside the data, pass --routes FILE, or leave --finetune out."
+            )
+        opened = taught_encoder(encoder, train_split(dataset), recipe, notify=told.notify)
     return Materials(
         dataset=dataset,
-        table=_route_table(data, dataset.card, routes),
+        table=table,
         lexicon=read_lexicon(data, dataset.card),
-        encoder=CachedEncoder(open_encoder(encoder, notify=told.notify), cache_directory(), progress=told.advance),
+        encoder=CachedEncoder(opened, cache_directory(), progress=told.advance),
         seed=seed,
+        tuned=recipe is not None,
     )
 
 
@@ -97,6 +116,7 @@ def fit_router(materials: Materials, told: Progress) -> Router:
         materials.encoder,
         lexicon=materials.lexicon,
         seed=materials.seed,
+        tuned=materials.tuned,
         notify=told.notify,
     )
 
@@ -155,7 +175,7 @@ def train_and_judge(materials: Materials, out: Path, *, carry_encoder: bool, tol
 def judge_heads(heads: HeadSet, dataset: Dataset, *, split: str, seed: int, bundle: str | None) -> dict[str, Any]:
     """The evaluation JSON of heads on an already chosen split. Raises DataError for a label that they never learned."""
     return evaluate_heads(
-        heads.probabilities(dataset.texts),
+        heads.probabilities(dataset.texts, dataset.contexts),
         dataset,
         classes=heads.classes,
         router=OURS,

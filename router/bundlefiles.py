@@ -18,7 +18,7 @@ from router.encoders.protocol import Encoder
 from router.errors import BundleError
 from router.files import sha256_file, write_atomic
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: heads may weigh earlier messages
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 NGRAMS = "ngrams.json"

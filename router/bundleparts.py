@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from router.bundlefiles import NGRAMS, WEIGHTS, Arrays, read_arrays
 from router.calibration import calibration_from_arrays
 from router.card import Card
@@ -20,6 +22,7 @@ from router.surface import FEATURE_NAMES
 
 HEADS = "heads"  # the kind of a bundle that has heads and no routes
 LEXICON = "lexicon.json"
+EARLIER = "space.earlier_dim"
 SPACE = ("embedding_mean", "embedding_std", "surface_mean", "surface_std")
 
 
@@ -37,6 +40,8 @@ def space_to_arrays(space: FeatureSpace) -> Arrays:
     arrays: Arrays = {f"space.{name}": getattr(space, name) for name in SPACE}
     if space.ngrams is not None:
         arrays["space.idf"] = space.ngrams.idf
+    if space.earlier_dim:
+        arrays[EARLIER] = np.array([space.earlier_dim], dtype=np.int64)
     return arrays
 
 
@@ -50,7 +55,11 @@ def write_words(space: FeatureSpace, work: Path) -> None:
 
 def describe_features(space: FeatureSpace) -> dict[str, Any]:
     """What a manifest says of the features."""
-    return {"surface": list(FEATURE_NAMES), "ngrams": len(space.ngrams.terms) if space.ngrams else 0}
+    return {
+        "surface": list(FEATURE_NAMES),
+        "ngrams": len(space.ngrams.terms) if space.ngrams else 0,
+        "earlier": bool(space.earlier_dim),
+    }
 
 
 def known_arrays(source: Path, manifest: Mapping[str, Any]) -> Arrays:
@@ -70,7 +79,12 @@ def space_from_arrays(source: Path, arrays: Arrays, card: Card) -> FeatureSpace:
     if (source / LEXICON).exists():
         raw = json.loads((source / LEXICON).read_text(encoding="utf-8"))
         lexicon = lexicon_from_mapping(raw, card, where=str(source / LEXICON))
-    return FeatureSpace(**{name: arrays[f"space.{name}"] for name in SPACE}, ngrams=ngrams, lexicon=lexicon)
+    return FeatureSpace(
+        **{name: arrays[f"space.{name}"] for name in SPACE},
+        ngrams=ngrams,
+        lexicon=lexicon,
+        earlier_dim=int(arrays[EARLIER][0]) if EARLIER in arrays else 0,
+    )
 
 
 def head_to_arrays(prefix: str, head: Head) -> Arrays:

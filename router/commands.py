@@ -200,6 +200,10 @@ def route(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why: contributions, nearest labelled queries, smallest flip.")
     ] = False,
+    context: Annotated[
+        list[str] | None,
+        typer.Option("--context", help="What the user had said before; once for each message, the oldest first."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Decide where one query goes; from a bundle without a route table, say what its heads make of the query."""
@@ -209,22 +213,26 @@ def route(
     from router.bundlefiles import kind_of
     from router.bundleparts import HEADS
     from router.console import console, progress, write_json
+    from router.errors import PolicyError
     from router.explain import explain as explained
     from router.outcome_bundle import KIND as OUTCOMES
     from router.show import show_decision, show_explanation
 
+    before = tuple(context or ())
     if kind_of(bundle) == HEADS:
-        _heads_of(text, bundle, explain=explain, json=json)
+        _heads_of(text, before, bundle, explain=explain, json=json)
         return
     if kind_of(bundle) == OUTCOMES:
         from router.outcome_verbs import route_outcomes
 
+        if before:
+            raise PolicyError(f"{bundle}: a router over models reads the query alone; leave --context out.")
         route_outcomes(bundle, text, explain, json)
         return
     with progress() as told:
         router = load(bundle, notify=told.notify)
     if explain:
-        told_why = explained(router, text)
+        told_why = explained(router, text, before)
         show_explanation(console(), router, text, told_why)
         write_json(
             json,
@@ -241,12 +249,12 @@ def route(
             },
         )
     else:
-        decision = router.decide(text)
+        decision = router.decide(text, before)
         show_decision(console(), router, text, decision)
         write_json(json, asdict(decision))
 
 
-def _heads_of(text: str, bundle: Path, *, explain: bool, json: Path | None) -> None:
+def _heads_of(text: str, before: tuple[str, ...], bundle: Path, *, explain: bool, json: Path | None) -> None:
     from router.console import console, progress, write_json
     from router.errors import PolicyError
     from router.heads_bundle import load
@@ -257,7 +265,7 @@ def _heads_of(text: str, bundle: Path, *, explain: bool, json: Path | None) -> N
         raise PolicyError(f"{bundle}: --explain tells why a query takes its route, and {NO_ROUTES}; leave it out.")
     with progress() as told:
         heads = load(bundle, notify=told.notify)
-    probabilities = heads.read_one(text)
+    probabilities = heads.read_one(text, before)
     show_heads(console(), text, probabilities)
     undecided = dict.fromkeys(("route", "rule", "confidence", "also", "novelty"))
     write_json(json, {**undecided, "probabilities": probabilities, "reason": NO_ROUTES})

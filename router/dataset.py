@@ -30,6 +30,16 @@ class Dataset:
         return [query.text for query in self.queries]
 
     @property
+    def contexts(self) -> list[tuple[str, ...]]:
+        """The n tuples of what the user had said before, oldest first; empty where a conversation begins."""
+        return [query.context for query in self.queries]
+
+    @property
+    def conversations(self) -> list[str]:
+        """The n messages with what was said before them: "why?" after two things is two queries."""
+        return [query.conversation for query in self.queries]
+
+    @property
     def groups(self) -> list[str]:
         """The n group names that no split tears apart (a query without one is its own group)."""
         return [query.group or query.query_id for query in self.queries]
@@ -47,7 +57,7 @@ class Dataset:
         return self.where(lambda query: query.split == name)
 
     def fingerprint(self) -> str:
-        """Hex digest of ids, texts, labels, groups and splits: the same for any order of the rows."""
+        """Hex digest of ids, texts, contexts, labels, groups and splits: the same for any order of the rows."""
         rows = sorted(canonical_json(query_to_row(query)) for query in self.queries)
         return sha256_bytes("\n".join(rows).encode("utf-8"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from router.surface import FEATURE_NAMES
 from router.types import Decision, Query
 
 SHOWN = 6
+WHOLE = {"embedding": "meaning (embedding)", "earlier": "earlier messages"}  # blocks whose columns have no names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +42,9 @@ class Explanation:
     flip: str
 
 
-def explain(router: Router, text: str, *, k: int = 3) -> Explanation:
-    """Explain the decision for one text, with its k nearest training queries."""
-    reading = router.read([text])
+def explain(router: Router, text: str, context: Sequence[str] = (), *, k: int = 3) -> Explanation:
+    """Explain the decision for one text in its context, with its k nearest training queries."""
+    reading = router.read([text], [context])
     decision = router.decisions(reading)[0]
     contributions, runner_up = {}, {}
     for name, head in router.heads.items():
@@ -66,17 +68,14 @@ def _strongest(router: Router, name: str, features: Features, first: int, second
 
 
 def all_contributions(router: Router, name: str, features: Features, first: int, second: int) -> list[Contribution]:
-    """Every named feature's share of logit[first] − logit[second] for one text; the embedding's columns as one sum."""
+    """Every named feature's share of logit[first] − logit[second] for one text; columns without names as one sum."""
     head = router.heads[name]
     found = []
     for block, weights in head.weights.items():
         difference = weights[:, first].astype(np.float64) - weights[:, second].astype(np.float64)
-        if block == "embedding":
-            found.append(
-                Contribution(
-                    name="meaning (embedding)", log_odds=float(features.embedding[0].astype(np.float64) @ difference)
-                )
-            )
+        if block in WHOLE:
+            row = getattr(features, block)[0].astype(np.float64)
+            found.append(Contribution(name=WHOLE[block], log_odds=float(row @ difference)))
         elif block == "ngrams":
             assert features.ngrams is not None
             assert router.space.ngrams is not None

@@ -22,6 +22,9 @@ FEWEST = 5  # examples of a label: with fewer, a fold would have to guess it
 NGRAM_FACTORS = (0.0, 1.0)  # 0 leaves the block out
 PENALTIES = (0.03, 0.1, 0.3)  # C, the inverse strength of the L2 penalty
 ROUGH_TEMPERATURES = np.geomspace(0.25, 2.0, 13)
+NEVER_HELD_OUT = (
+    -1
+)  # the fold of rows that always teach: held out, they would be judged by an encoder that saw their labels
 SEARCH_FOLDS = 2  # of the five: enough to rank settings that differ, at two fifths of the cost
 ABSENT_LOGIT = -12.0  # of a class that a fold's training part did not hold
 
@@ -63,7 +66,7 @@ LARGE = Grid(ngram_factors=(0.0, 0.3, 1.0), penalties=(0.3, 1.0, 3.0), start=1.0
 class FittedHead:
     """A head with the evidence it was chosen on.
 
-    index: (m,) training rows that had a label.   oof: (m, k) out-of-fold calibrated probabilities of those rows.
+    index: (m,) rows that had a label and were held out once.   oof: (m, k) their out-of-fold calibrated probabilities.
     tried: (setting, log-loss on the search folds) for every candidate, in the order tried; none where it was given.
     calibration_losses: cross-fitted log-loss of each calibration.
     """
@@ -124,12 +127,13 @@ def fit_head(
 ) -> FittedHead:
     """Choose a setting by out-of-fold log-loss, calibrate on the out-of-fold logits, fit on all labelled rows.
 
-    labels, fold: one per row of `blocks`. First the weight of the n-grams is chosen at a middling penalty, then the
+    labels, fold: one per row of `blocks`; rows of the fold `NEVER_HELD_OUT` always teach and are never judged. First the weight of the n-grams is chosen at a middling penalty, then the
     penalty at that weight; a given `setting` is taken as it is. Raises FitError as `encode_labels` does, and where all
     labelled rows stand in one fold.
     """
     index, y = encode_labels(name, classes, labels)
-    if len(np.unique(fold[index])) < 2:
+    held_out = fold[index] != NEVER_HELD_OUT
+    if len(np.unique(fold[index][held_out])) < 2:
         raise FitError(
             f"head {name!r}: its {len(index)} labelled training queries are near-duplicates or one persona's; wanted at least"
             " two groups. Label more; see `weighbridge data stats`."
@@ -137,11 +141,11 @@ def fit_head(
     held = _HeldOut(blocks, index, y, fold[index], k=len(classes))
     best, tried = (setting, {}) if setting else _search(held)
     logits = held.logits(best)
-    calibration, calibration_losses = choose_calibration(logits, y, fold[index])
+    calibration, calibration_losses = choose_calibration(logits, y[held_out], fold[index][held_out])
     weights, intercept = held.fit_all(best)
     return FittedHead(
         head=Head(name, classes, weights, intercept, calibration),
-        index=index,
+        index=index[held_out],
         oof=calibration.apply(logits),
         setting=best,
         tried=tuple(tried.items()),
@@ -165,10 +169,11 @@ def _search(held: _HeldOut) -> tuple[Setting, dict[Setting, float]]:
 
 
 class _HeldOut:
-    """One head's labelled rows, and logits for each of them from models that saw nothing of its fold."""
+    """One head's labelled rows, and logits for each that is held out from a model that saw nothing of its fold."""
 
     def __init__(self, blocks: TrainingRows, index: Ints, y: Ints, part: Ints, *, k: int) -> None:
         self.blocks, self.index, self.y, self.part, self.k = blocks, index, y, part, k
+        self.folds = np.unique(part[part != NEVER_HELD_OUT]).tolist()
         self.grid = SMALL if len(index) <= EXACT_ROWS else LARGE
         self._spaces: dict[float, Space] = {}
         self._latest: dict[int, Linear] = {}
@@ -199,17 +204,18 @@ class _HeldOut:
 
     def loss(self, setting: Setting, *, folds: int) -> float:
         """Log-loss on the rows of the first `folds` folds."""
-        chosen = np.unique(self.part)[:folds].tolist()
+        chosen = self.folds[:folds]
         logits = np.vstack([self._fold(setting, held) for held in chosen])
         truth = np.concatenate([self.y[self.part == held] for held in chosen])
         return self.grid.loss(logits, truth)
 
     def logits(self, setting: Setting) -> Floats:
-        """(m, k) logits of every row."""
+        """(m, k) logits of every row that is held out once, in the order of the rows."""
         logits = np.empty((len(self.y), self.k))
-        for held in np.unique(self.part).tolist():
+        for held in self.folds:
             logits[self.part == held] = self._fold(setting, held)
-        return logits
+        held_out: Floats = logits[self.part != NEVER_HELD_OUT]
+        return held_out
 
     def fit_all(self, setting: Setting) -> tuple[dict[str, Matrix], Matrix]:
         """Column weights and intercept of a model of all rows."""

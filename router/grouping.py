@@ -77,7 +77,7 @@ def with_groups(dataset: Dataset) -> Dataset:
 
     A query on its own gets none.
     """
-    pairs = [(i, j) for i, j, _ in similar_pairs(dataset.texts)]
+    pairs = [(i, j) for i, j, _ in similar_pairs(dataset.conversations)]
     first: dict[str, int] = {}
     pairs += [(first.setdefault(query.group, j), j) for j, query in enumerate(dataset.queries) if query.group]
     roots = components(len(dataset), pairs)

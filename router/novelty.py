@@ -11,9 +11,10 @@ from router.files import DECIMALS
 
 NEIGHBOURS = 5  # the distance is the mean over these: one odd training query must not make a region familiar
 ROWS_AT_ONCE = 1024
-MARGIN = 1e-5  # more than single precision can be off in a cosine
+SLACK = 5e-6  # more than single precision can be off in a cosine
 
 Rows = npt.NDArray[np.float32]
+Row = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 
 
@@ -30,13 +31,20 @@ def nearest(rows: Rows, reference: Rows, *, k: int) -> tuple[npt.NDArray[np.intp
         part = slice(start, start + ROWS_AT_ONCE)
         similarity = rows[part] @ reference.T
         for i, row in enumerate(rows[part], start):
-            # the product depends in its last bits on how many rows it holds, and a decision must not: it only proposes
-            near = similarity[i - start]
-            close = np.flatnonzero(near >= np.partition(near, -k)[-k] - MARGIN)
-            exact = np.round(reference[close].astype(np.float64) @ row.astype(np.float64), DECIMALS)
-            order = np.lexsort((close, -exact))[:k]
-            indices[i], cosines[i] = close[order], exact[order]
+            indices[i], cosines[i] = among(row, reference, similarity[i - start], k=k, slack=SLACK)
     return indices, cosines
+
+
+def among(row: Row, reference: Rows, about: Row, *, k: int, slack: float) -> tuple[npt.NDArray[np.intp], Floats]:
+    """The k <= m most similar reference rows of one (d,) row as `nearest` gives them, found among those that may be.
+
+    about: (m,) what the cosines are about, each within `slack`. They depend in their last bits on how many rows were
+    multiplied at once, and a decision must not: so they only propose.
+    """
+    close = np.flatnonzero(about >= np.partition(about, -k)[-k] - 2 * slack)
+    exact = np.round(reference[close].astype(np.float64) @ row.astype(np.float64), DECIMALS)
+    order = np.lexsort((close, -exact))[:k]
+    return close[order], exact[order]
 
 
 @dataclass(frozen=True)
@@ -54,11 +62,20 @@ class Novelty:
         distance: Floats = np.round(1.0 - nearest(rows, self.reference, k=NEIGHBOURS)[1].mean(axis=1), DECIMALS)
         return distance
 
+    def distance_among(self, row: Row, about: Row, *, slack: float) -> float:
+        """The distance of one (d,) row whose (m,) cosines are `about` these, each within `slack`: the same to the last bit."""
+        k = min(NEIGHBOURS, len(self.reference))
+        return float(np.round(1.0 - among(row, self.reference, about, k=k, slack=slack)[1].mean(), DECIMALS))
+
     def rank(self, rows: Rows) -> Floats:
         """(n,) the share of calibration queries that are more familiar than this one; 0 where there were none."""
+        return self.rank_of(self.distance(rows))
+
+    def rank_of(self, distance: Floats) -> Floats:
+        """The same for (n,) distances that are known already."""
         if len(self.calibration) == 0:
-            return np.zeros(len(rows))
-        ranks: Floats = np.searchsorted(self.calibration, self.distance(rows), side="left") / len(self.calibration)
+            return np.zeros(len(distance))
+        ranks: Floats = np.searchsorted(self.calibration, distance, side="left") / len(self.calibration)
         return ranks
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from router.card import Card
-from router.encoders.protocol import Encoder, sentence_part
+from router.earlier import Contexts, earlier_rows
+from router.encoders.protocol import Encoder, Matrix, sentence_part
 from router.errors import PolicyError
 from router.features import Features, FeatureSpace
 from router.files import DECIMALS
@@ -80,11 +81,15 @@ class Router:
         """Head name -> its labels, in the order of its probability columns."""
         return {name: head.classes for name, head in self.heads.items()}
 
-    def read(self, texts: Sequence[str]) -> Reading:
-        """Run encoder and heads over n texts. Raises PolicyError for a text that is no query (empty, too long, ...)."""
+    def read(self, texts: Sequence[str], contexts: Contexts | None = None) -> Reading:
+        """Run encoder and heads over n texts, each in its context.
+
+        contexts: what the user had said before each, oldest first; None for none. Raises PolicyError for a text that is
+        no query (empty, too long, ...).
+        """
         _require_queries(texts)
         rows = self.encoder.encode(texts)
-        features = self.space.transform(texts, rows)
+        features = self.space.transform(texts, rows, earlier_of(self.space, self.encoder, contexts))
         domain = self.policy.table.policy.domain_head
         probabilities = {domain: self.heads[domain].probabilities(features)}
         features = features.with_domain(probabilities[domain])
@@ -99,13 +104,13 @@ class Router:
             sentence=sentence,
         )
 
-    def decide_many(self, texts: Sequence[str]) -> list[Decision]:
-        """One decision per text, in order; each depends on its own text alone."""
-        return self.decisions(self.read(texts)) if texts else []
+    def decide_many(self, texts: Sequence[str], contexts: Contexts | None = None) -> list[Decision]:
+        """One decision per text, in order; each depends on its own text and context alone."""
+        return self.decisions(self.read(texts, contexts)) if texts else []
 
-    def decide(self, text: str) -> Decision:
-        """Where this query goes, and why."""
-        return self.decide_many([text])[0]
+    def decide(self, text: str, context: Sequence[str] = ()) -> Decision:
+        """Where this query goes, and why.   context: what the user had said before, oldest first."""
+        return self.decide_many([text], [context])[0]
 
     def decisions(self, reading: Reading) -> list[Decision]:
         """Apply the policy to a reading of n texts."""
@@ -161,10 +166,11 @@ class HeadSet:
         """Head name -> its labels, in the order of its probability columns."""
         return {name: head.classes for name, head in self.heads.items()}
 
-    def probabilities(self, texts: Sequence[str]) -> dict[str, Floats]:
+    def probabilities(self, texts: Sequence[str], contexts: Contexts | None = None) -> dict[str, Floats]:
         """Head -> (n, k), rounded to 6 decimals. Raises PolicyError for a text that is no query (empty, too long, ...)."""
         _require_queries(texts)
-        features = self.space.transform(texts, self.encoder.encode(texts))
+        earlier = earlier_of(self.space, self.encoder, contexts)
+        features = self.space.transform(texts, self.encoder.encode(texts), earlier)
         lead = self.heads[self.lead].probabilities(features)
         informed = features.with_finer(lead)
         return {
@@ -172,10 +178,17 @@ class HeadSet:
             for name, head in self.heads.items()
         }
 
-    def read_one(self, text: str) -> dict[str, dict[str, float]]:
+    def read_one(self, text: str, context: Sequence[str] = ()) -> dict[str, dict[str, float]]:
         """Head -> label -> probability, for one text."""
-        rows = self.probabilities([text])
+        rows = self.probabilities([text], [context])
         return {name: dict(zip(head.classes, rows[name][0].tolist(), strict=True)) for name, head in self.heads.items()}
+
+
+def earlier_of(space: FeatureSpace, encoder: Encoder, contexts: Contexts | None) -> Matrix | None:
+    """What was said before n queries, as the space takes it; None where nothing was, or where it learned without context."""
+    if not space.earlier_dim or contexts is None or not any(contexts):
+        return None
+    return earlier_rows(contexts, encoder)
 
 
 def _require_queries(texts: Sequence[str]) -> None:

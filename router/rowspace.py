@@ -86,6 +86,8 @@ def blocks_of(features: Features) -> Blocks:
     rows: dict[str, Any] = {"embedding": features.embedding, "surface": features.surface}
     if features.lexicon is not None:
         rows["lexicon"] = features.lexicon
+    if features.earlier is not None:
+        rows["earlier"] = features.earlier
     grams = {name: _gram(block) for name, block in rows.items()}
     if features.ngrams is not None:
         rows["ngrams"] = features.ngrams.to_scipy()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from router.scoring import Floats, Ints
 
-MAX_ITER = 300
+MAX_ITER = 1_000
 TOLERANCE = 1e-3  # of the largest component of the mean loss's gradient
 MANY_CLASSES_TOLERANCE = (
     1e-5  # over 150 classes a gradient is thin: 1e-3 stops CLINC150 after 11 steps, a quarter above the optimum

@@ -36,7 +36,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "queries": len(dataset),
         "personas": len({query.persona for query in dataset.queries if query.persona}),
         "groups": len({query.group for query in dataset.queries if query.group}),
-        "near_duplicate_pairs": len(similar_pairs(dataset.texts)),
+        "near_duplicate_pairs": len(similar_pairs(dataset.conversations)),
         "splits": dict(sorted(Counter(splits).items())),
         "counts": counts,
         "words_quantiles": {str(q): float(np.quantile(words, q)) for q in QUANTILES},

@@ -8,27 +8,28 @@ from typing import Any
 
 import numpy as np
 
+from router.alsoheads import also_head
 from router.columnspace import training_rows
 from router.dataset import Dataset
 from router.encoders.protocol import Encoder, Matrix, sentence_part
 from router.errors import DataError, FitError
 from router.features import Features, FeatureSpace, fit_feature_space
 from router.files import DECIMALS
-from router.fitting import FEWEST, FittedHead, Setting, fit_head, folds
+from router.fit_evidence import heads_evidence
+from router.fitting import NEVER_HELD_OUT, SEARCH_FOLDS, FittedHead, fit_head, folds
 from router.grouping import units
 from router.lexicon import Lexicon
 from router.ngrams import fit_ngrams
 from router.novelty import fit_novelty
-from router.pipeline import AlsoHead, HeadSet, Router
+from router.pipeline import HeadSet, Router, earlier_of
 from router.policy import LabelPolicy
 from router.routes import RouteTable
 from router.rowspace import TrainingRows
-from router.scoring import Floats, Ints, log_loss
+from router.scoring import Floats, Ints
 from router.thresholds import for_prices
 
 NGRAM_MIN_COUNT = 2
 NGRAM_MAX_TERMS = 40_000
-ALSO_YES = ("no", "yes")
 
 Notify = Callable[[str], None]
 
@@ -69,34 +70,38 @@ def fit(
     *,
     lexicon: Lexicon | None = None,
     seed: int,
+    tuned: bool = False,
     notify: Notify = lambda _: None,
 ) -> Router:
     """Fit encoder features, heads and policy. Same inputs and seed give the same router.
 
     The domain head comes first; its out-of-fold probabilities are features of the other heads.
+    tuned: the encoder has learned from the train split's labels itself, so those rows can be held out from no head any
+    more: heads are judged and calibrated on the calibration split alone, in folds, and learn from both splits; an encoder
+    that knows the domains needs no domain head's word.
     Raises FitError where a label has too few examples, DataError where route table and card disagree.
     """
-    train = splits.train
+    train, fold = _sample(splits, tuned=tuned, seed=seed)
     table.check_against(train.card)
     notify(f"embedding {len(train):,} queries")
     embedding = encoder.encode(train.texts)
-    space, features, blocks = _columns(train, embedding, lexicon, notify)
-    fold = folds(units(train.queries), seed=seed)
+    space, features, blocks = _columns(train, encoder, embedding, lexicon, notify)
     domain_head = table.policy.domain_head
     fitted = {domain_head: _head(domain_head, train, blocks, fold, notify)}
-    everywhere = _probabilities_everywhere(fitted[domain_head], len(train))
-    with_domain = features.with_domain(everywhere)
-    assert with_domain.domain is not None
-    blocks = blocks.with_block("domain", with_domain.domain)
+    if not tuned:
+        with_domain = features.with_domain(_probabilities_everywhere(fitted[domain_head], len(train)))
+        assert with_domain.domain is not None
+        blocks = blocks.with_block("domain", with_domain.domain)
     for name in _labelled_heads(train, domain_head):
         fitted[name] = _head(name, train, blocks, fold, notify)
     also = [
         entry
         for desk in train.card.also
-        if (entry := _also_head(desk, train, blocks, fold, fitted[domain_head].setting, notify)) is not None
+        if (entry := also_head(desk, train, blocks, fold, fitted[domain_head].setting, notify)) is not None
     ]
     novelty = fit_novelty(
-        sentence_part(embedding, encoder.spec), sentence_part(encoder.encode(splits.calibration.texts), encoder.spec)
+        sentence_part(embedding[: len(splits.train)], encoder.spec),
+        sentence_part(encoder.encode(splits.calibration.texts), encoder.spec),
     )
     classes = {name: entry.head.classes for name, entry in fitted.items()}
     unset = Router(
@@ -107,10 +112,20 @@ def fit(
         also=tuple(also),
         novelty=novelty,
         policy=LabelPolicy(table, classes, threshold=table.policy.bayes_threshold),
-        fitted=_evidence(splits, fitted, seed=seed),
-        training=train.queries,
+        fitted=_evidence(splits, train, fitted, seed=seed, tuned=tuned),
+        training=splits.train.queries,
     )
-    return _with_threshold(unset, splits.calibration)
+    return _with_threshold(unset, splits.calibration, fitted[table.policy.complexity_head] if tuned else None, train)
+
+
+def _sample(splits: TrainingSplits, *, tuned: bool, seed: int) -> tuple[Dataset, Ints]:
+    """The queries that heads learn from, and the fold of each."""
+    train, calibration = splits.train, splits.calibration
+    if not tuned:
+        return train, folds(units(train.queries), seed=seed)
+    judged = folds(units(calibration.queries), seed=seed, k=SEARCH_FOLDS)
+    taught = np.full(len(train), NEVER_HELD_OUT, dtype=np.intp)
+    return replace(train, queries=(*train.queries, *calibration.queries)), np.concatenate([taught, judged])
 
 
 def fit_heads(
@@ -129,7 +144,7 @@ def fit_heads(
     train.card.require_trainable("weighbridge train")
     lead = finest_head(train)
     notify(f"embedding {len(train):,} queries")
-    space, features, blocks = _columns(train, encoder.encode(train.texts), lexicon, notify)
+    space, features, blocks = _columns(train, encoder, encoder.encode(train.texts), lexicon, notify)
     fold = folds(units(train.queries), seed=seed)
     fitted = {lead: _head(lead, train, blocks, fold, notify)}
     informed = features.with_finer(_probabilities_everywhere(fitted[lead], len(train)))
@@ -146,7 +161,7 @@ def fit_heads(
             "seed": seed,
             "train_n": len(train),
             "train_fingerprint": train.fingerprint(),
-            "heads": _heads_evidence(train, fitted),
+            "heads": heads_evidence(train, fitted),
         },
     )
 
@@ -163,12 +178,18 @@ def finest_head(train: Dataset) -> str:
 
 
 def _columns(
-    train: Dataset, embedding: Matrix, lexicon: Lexicon | None, notify: Notify
+    train: Dataset, encoder: Encoder, embedding: Matrix, lexicon: Lexicon | None, notify: Notify
 ) -> tuple[FeatureSpace, Features, TrainingRows]:
     notify("learning n-grams and surface scales")
     ngrams = fit_ngrams(train.texts, min_count=NGRAM_MIN_COUNT, max_terms=NGRAM_MAX_TERMS)
-    space = fit_feature_space(train.texts, embedding, ngrams=ngrams if ngrams.terms else None, lexicon=lexicon)
-    features = space.transform(train.texts, embedding)
+    space = fit_feature_space(
+        train.texts,
+        embedding,
+        ngrams=ngrams if ngrams.terms else None,
+        lexicon=lexicon,
+        earlier_dim=encoder.spec.sentence_dim if any(train.contexts) else 0,
+    )
+    features = space.transform(train.texts, embedding, earlier_of(space, encoder, train.contexts))
     return space, features, training_rows(features)
 
 
@@ -192,35 +213,12 @@ def _probabilities_everywhere(fitted: FittedHead, n: int) -> Floats:
     return rows
 
 
-def _also_head(
-    desk: str, train: Dataset, blocks: TrainingRows, fold: Ints, setting: Setting, notify: Notify
-) -> AlsoHead | None:
-    """One against the rest, with the domain head's setting, cut where the out-of-fold F1 is best.
+def _with_threshold(router: Router, calibration: Dataset, held: FittedHead | None, taught: Dataset) -> Router:
+    """Choose the threshold on the calibration split from the two prices of the route table.
 
-    None where a desk is named too rarely to learn.
+    held: the head whose out-of-fold probabilities speak for the split, where the heads have learned from it themselves;
+    their rows are those of `taught`.
     """
-    labels = [ALSO_YES[desk in query.labels.also] for query in train.queries]
-    if min(labels.count(answer) for answer in ALSO_YES) < FEWEST:
-        return None
-    notify(f"fitting also:{desk}")
-    fitted = fit_head(desk, ALSO_YES, labels, blocks, fold, setting=setting)
-    yes = np.array([label == "yes" for label in labels])
-    return AlsoHead(head=fitted.head, threshold=_best_f1_threshold(fitted.oof[:, 1], yes))
-
-
-def _best_f1_threshold(score: Floats, yes: np.typing.NDArray[np.bool_]) -> float:
-    order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(yes[order])
-    f1 = 2 * hits / (np.arange(1, len(score) + 1) + yes.sum())
-    ranked = score[order]
-    whole = np.append(ranked[1:] < ranked[:-1], True)  # a threshold cannot cut between equal scores
-    cut = int(np.where(whole, f1, -1.0).argmax())
-    following = score[order[cut + 1]] if cut + 1 < len(score) else 0.0
-    return round(float((score[order[cut]] + following) / 2), DECIMALS)
-
-
-def _with_threshold(router: Router, calibration: Dataset) -> Router:
-    """Choose the threshold on the calibration split from the two prices of the route table."""
     spec = router.table.policy
     labels = calibration.labels(spec.complexity_head)
     known = [i for i, label in enumerate(labels) if label is not None]
@@ -228,10 +226,16 @@ def _with_threshold(router: Router, calibration: Dataset) -> Router:
         raise FitError(
             f"no calibration query has a label for head {spec.complexity_head!r}, so no threshold can be chosen. Label some."
         )
-    reading = router.read([calibration.queries[i].text for i in known])
+    if held is None:
+        judged = [calibration.queries[i] for i in known]
+        reading = router.read([query.text for query in judged], [query.context for query in judged])
+        p = reading.probabilities[spec.complexity_head]
+    else:
+        judged = [taught.queries[i] for i in held.index]
+        p = np.round(held.oof, DECIMALS)
     threshold = for_prices(
-        router.policy.cheap_probability(reading.probabilities),
-        np.array([labels[i] == spec.cheap_label for i in known]),
+        router.policy.cheap_probability({spec.complexity_head: p}),
+        np.array([query.labels.heads[spec.complexity_head] == spec.cheap_label for query in judged]),
         wrong_cheap_usd=spec.wrong_cheap_usd,
         wrong_dear_usd=spec.wrong_dear_usd,
     )
@@ -242,33 +246,14 @@ def _with_threshold(router: Router, calibration: Dataset) -> Router:
     )
 
 
-def _evidence(splits: TrainingSplits, fitted: Mapping[str, FittedHead], *, seed: int) -> dict[str, Any]:
+def _evidence(
+    splits: TrainingSplits, taught: Dataset, fitted: Mapping[str, FittedHead], *, seed: int, tuned: bool
+) -> dict[str, Any]:
     return {
         "seed": seed,
+        "judged_on": "calibration" if tuned else "train",
         "train_n": len(splits.train),
         "train_fingerprint": splits.train.fingerprint(),
         "calibration_fingerprint": splits.calibration.fingerprint(),
-        "heads": _heads_evidence(splits.train, fitted),
+        "heads": heads_evidence(taught, fitted),
     }
-
-
-def _heads_evidence(train: Dataset, fitted: Mapping[str, FittedHead]) -> dict[str, Any]:
-    heads = {}
-    for name, entry in fitted.items():
-        y = np.array(
-            [entry.head.classes.index(label) for label in train.labels(name) if label is not None], dtype=np.intp
-        )
-        heads[name] = {
-            "n": len(y),
-            "C": entry.setting.C,
-            "ngram_factor": entry.setting.ngram_factor,
-            "calibration": entry.head.calibration.kind,
-            "oof_accuracy": round(float((entry.oof.argmax(axis=1) == y).mean()), DECIMALS),
-            "oof_log_loss": round(log_loss(entry.oof, y), DECIMALS),
-            "tried": [
-                {"C": setting.C, "ngram_factor": setting.ngram_factor, "log_loss": round(loss, DECIMALS)}
-                for setting, loss in entry.tried
-            ],
-            "calibration_log_loss": {kind: round(loss, DECIMALS) for kind, loss in entry.calibration_losses.items()},
-        }
-    return heads

@@ -24,7 +24,10 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One user message. `group` ties near-duplicates together, so that no split tears them apart."""
+    """One user message. `group` ties near-duplicates together, so that no split tears them apart.
+
+    context: the user's own earlier messages of the conversation, oldest first.
+    """
 
     query_id: str
     text: str
@@ -35,6 +38,11 @@ class Query:
     split: str | None = None
     source: str | None = None
     context: tuple[str, ...] = ()
+
+    @property
+    def conversation(self) -> str:
+        """What was said, context and all: two queries are the same where this is."""
+        return "\n".join((*self.context, self.text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

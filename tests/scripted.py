@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import selectors
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
@@ -23,14 +24,15 @@ from agents.gateway.answering import (
     Started,
 )
 from agents.gateway.settings import Settings
+from agents.models import simulated
 from agents.models.protocol import Model
-from agents.types import Event, Finished, Message, ModelRequest, TextDelta
+from agents.types import Finished, Message, TextDelta
 from router.errors import ModelError
 from router.prices import Price, PriceTable, Usage
 from router.types import Route
 
 T = TypeVar("T")
-Step = Event | BaseException | float  # something said, something that breaks, or seconds of silence
+Step = simulated.Step
 SILENT = math.inf
 DAY = date(2026, 11, 30)
 USAGE = Usage(input_tokens=100, output_tokens=10)
@@ -77,38 +79,17 @@ class FakeClock:
         return self.now
 
 
-class ScriptedModel:
-    """Says the first script when it is first asked, and so on; the last one again and again."""
+async def _sleep(seconds: float) -> None:
+    await (asyncio.Event().wait() if seconds == SILENT else asyncio.sleep(seconds))
 
-    simulated = True
+
+class ScriptedModel(simulated.ScriptedModel):
+    """The shipped one on the loop's own time; it plays its last script again and again. SILENT is a sleep without end."""
 
     def __init__(self, *scripts: Sequence[Step], provider: str = "acme") -> None:
-        self.provider = provider
         self.scripts = scripts
-        self.requests: list[ModelRequest] = []
-        self.asked_at: list[float] = []
-        self.open = 0
-        self.most_open = 0
-
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Event, None]:
-        script = self.scripts[min(len(self.requests), len(self.scripts) - 1)]
-        self.requests.append(request)
-        self.asked_at.append(now())
-        self.open += 1
-        self.most_open = max(self.most_open, self.open)
-        try:
-            for step in script:
-                if isinstance(step, BaseException):
-                    raise step
-                if isinstance(step, float):
-                    await (asyncio.Event().wait() if step == SILENT else asyncio.sleep(step))
-                else:
-                    yield step
-        finally:
-            self.open -= 1
-
-    async def close(self) -> None:
-        """It has no connections."""
+        again = itertools.repeat(scripts[-1]) if scripts else ()
+        super().__init__(provider, itertools.chain(scripts, again), sleep=_sleep, clock=now)
 
 
 def words(*texts: str) -> list[Step]:

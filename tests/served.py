@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import uvicorn
 
 from agents.doors.guard import Guard
 from agents.gateway.answering import Gateway
@@ -21,6 +19,7 @@ from agents.gateway.assembly import LOG, routes_of
 from agents.gateway.deciding import Decider, Held
 from agents.gateway.decision_log import DecisionLog, LoggedDecision, read_log
 from agents.gateway.metrics import Metrics
+from agents.gateway.pool import PoolLimits
 from agents.gateway.service import Service
 from agents.gateway.settings import Settings
 from agents.gateway.tracing import Tracing
@@ -29,8 +28,11 @@ from agents.models.simulated import ScriptedModel, Step
 from agents.types import Event, Finished, ModelRequest, TextDelta
 from router.prices import Usage, read_prices
 from serve import create_app
+from tests.loopback import listening
 
-BOUND_S = 10.0  # nothing here waits longer
+BOUND_S = 20.0  # nothing here waits longer, but a model at a gate that a test never opens
+GATE_S = 120.0
+T = TypeVar("T")
 PROVIDER = "anthropic"  # of every route of the shipped table
 USAGE = Usage(input_tokens=1_000, output_tokens=100)
 
@@ -60,7 +62,8 @@ class Gate:
     async def __call__(self) -> None:
         self._loop, self._go = asyncio.get_running_loop(), asyncio.Event()
         self._reached.set()
-        await self._go.wait()
+        async with asyncio.timeout(GATE_S):
+            await self._go.wait()
 
     def reached(self) -> None:
         """Wait until the model stands here."""
@@ -85,7 +88,9 @@ def a_service(
     models = {PROVIDER: model}
     return Service(
         routes=routes,
-        decider=Decider(held, safe=held.safe, rng=np.random.default_rng(0), timeout_s=BOUND_S),
+        decider=Decider(
+            held, safe=held.safe, rng=np.random.default_rng(0), limits=PoolLimits(work_s=BOUND_S, wait_s=BOUND_S)
+        ),
         gateway=Gateway(routes, models, prices=read_prices(), settings=settings or Settings(retries=0)),
         models=models,
         log=DecisionLog(state / LOG, keep_text=keep_text),
@@ -111,21 +116,13 @@ class Server:
 def served(service: Service, *, guard: Guard | None = None, web: Path = Path("nowhere")) -> Iterator[Server]:
     """Run the application until the end of the block; afterwards every record is complete."""
     app = create_app(service, guard=guard or Guard(keys=None), web=web)
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1, lifespan="on"
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        try:
-            yield Server(url=f"http://127.0.0.1:{listening.getsockname()[1]}", app=app)
-        finally:
-            server.should_exit = True
-            thread.join(BOUND_S)
-            assert not thread.is_alive(), "the server did not stop"
+    with listening(app, lifespan="on", ws="auto") as url:
+        yield Server(url=url, app=app)
+
+
+def ran(work: Coroutine[Any, Any, T]) -> T:  # Any: what a coroutine yields and takes is the loop's affair
+    """Run it to its end, which must come."""
+    return asyncio.run(asyncio.wait_for(work, BOUND_S))
 
 
 def logged(state: Path) -> list[LoggedDecision]:

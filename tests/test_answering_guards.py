@@ -9,10 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from agents.gateway.answering import AnswerRecord, Gateway, GatewayEvent, Restarted
+from agents.gateway.answering import AnswerRecord, Broken, Gateway, GatewayEvent, Piece, Restarted, Started
+from agents.gateway.answers import AnswerCache
 from agents.gateway.settings import FIXED_MESSAGE, Settings
 from agents.types import Finished, TextDelta, ToolCallDelta
 from router.errors import DataError
+from router.prices import Usage
 from tests.scripted import (
     PRICES,
     SILENT,
@@ -191,12 +193,52 @@ def test_the_cost_of_an_answer_is_that_of_all_its_attempts() -> None:
 
 
 def test_where_one_attempts_cost_is_not_known_the_sum_is_not_either_and_what_is_known_is_told() -> None:
-    record = record_of(answer(ScriptedModel([broken()], whole("Hi")))[0])
+    record = record_of(answer(ScriptedModel([broken("broken_stream")], whole("Hi")))[0])
     assert (record.cost_usd, record.usage) == (None, None)
     assert record.cost_reason == "m-fast: the provider told no usage"
     assert record.known_cost_usd == pytest.approx(1.2e-4)
     assert record.answered_by is not None
     assert record.answered_by.usage is not None
+
+
+def test_an_attempt_that_was_turned_away_leaves_the_answers_cost_known() -> None:
+    turned_away = ScriptedModel([broken("rate_limited")], [broken("overloaded")], [broken("unreachable")])
+    events, _ = answer(turned_away, ScriptedModel(whole("Hi", model="m-deep")))
+    record = record_of(events)
+    assert [attempt.cost_rule for attempt in record.attempts] == ["refused", "refused", "refused", "usage"]
+    assert record.cost_usd == pytest.approx(100 * 1e-5 + 10 * 2e-5)
+    assert record.cost_reason is None
+    assert record.usage == Usage(input_tokens=100, output_tokens=10)
+
+
+@pytest.mark.parametrize("spoken", [True, False], ids=["after its first piece", "before it"])
+def test_who_takes_no_new_beginning_pays_for_none(spoken: bool) -> None:
+    async def work() -> tuple[list[GatewayEvent], ScriptedModel, AnswerCache]:
+        deep = ScriptedModel(whole("Hi", model="m-deep"))
+        fast = ScriptedModel([*(words("Twelve ") if spoken else []), broken("broken_stream")])
+        gateway = a_gateway({"fast": fast, "deep": deep}, settings=Settings(retries=0))
+        answered = gateway.answer(a_chat(), route="fast", user="u", restarts=False)
+        return [event async for event in answered], deep, gateway.answers
+
+    events, deep, kept = run(work())
+    if not spoken:  # nobody has seen anything: the next one is no new beginning
+        assert text_of(events) == "Hi"
+        return
+    record = events[-1].record if isinstance(events[-1], Broken) else None
+    assert record is not None
+    assert [type(event) for event in events] == [Started, Piece, Broken]
+    assert (record.ending, record.served_model, record.cost_usd) == ("broken", None, None)
+    assert (deep.requests, len(record.attempts), len(kept)) == ([], 1, 0)
+
+
+def test_a_broken_answer_says_what_befell_it() -> None:
+    async def work() -> GatewayEvent:
+        gateway = a_gateway({"fast": ScriptedModel([*words("Twelve "), SILENT]), "deep": ScriptedModel(whole("Hi"))})
+        return [event async for event in gateway.answer(a_chat(), route="fast", user="u", restarts=False)][-1]
+
+    ended = run(work())
+    assert isinstance(ended, Broken)
+    assert ended.why == "timeout"
 
 
 def test_a_provider_is_told_the_users_hash_and_never_the_name() -> None:

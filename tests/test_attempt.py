@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import fields
 
 import pytest
 
-from agents.gateway.attempt import Attempt, AttemptRecord, Delta, Limits
+from agents.gateway.attempt import Attempt, Delta, Limits
+from agents.gateway.attempt_record import AttemptRecord, attempt_json
 from agents.gateway.costs import Cost, same_model
 from agents.types import Event, Finished, Message, ModelRequest, TextDelta, ToolCallDelta
 from router.errors import ModelError
@@ -42,7 +44,8 @@ def test_a_whole_answer_is_passed_on_timed_and_priced() -> None:
     assert (record.outcome, record.streamed, record.served_model) == ("ok", True, "m-fast")
     assert (record.first_event_ms, record.latency_ms) == pytest.approx((500, 1500))
     assert record.cost_usd == pytest.approx(100 * 1e-6 + 10 * 2e-6)
-    assert (record.cost_reason, record.other_model, record.simulated) == (None, False, True)
+    assert (record.cost_rule, record.cost_reason) == ("usage", None)
+    assert (record.other_model, record.simulated) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +90,29 @@ def test_a_stream_that_ends_without_its_end_is_broken_and_its_cost_unknown(said:
 @pytest.mark.parametrize("said", [(), ("Hi",)])
 def test_the_kind_of_the_error_is_the_outcome_wherever_it_comes(kind: str, said: tuple[str, ...]) -> None:
     deltas, record, attempt = run(read(ScriptedModel([*words(*said), ModelError("no", kind=kind)])))
-    assert (record.outcome, deltas, record.cost_usd) == (kind, words(*said), None)
+    assert (record.outcome, deltas) == (kind, words(*said))
     assert attempt.error is not None
+
+
+@pytest.mark.parametrize("kind", ["overloaded", "rate_limited", "unreachable", "unauthorised", "bad_request"])
+def test_what_was_turned_away_before_its_first_piece_costs_nothing_by_rule(kind: str) -> None:
+    record = outcome(TextDelta(text=""), ModelError("no", kind=kind))
+    assert (record.cost_usd, record.cost_rule, record.cost_reason) == (0.0, "refused", None)
+    assert record.usage == Usage(input_tokens=0, output_tokens=0)
+
+
+@pytest.mark.parametrize("kind", ModelError.KINDS)
+def test_what_broke_off_midway_has_a_cost_that_nobody_knows(kind: str) -> None:
+    record = outcome(TextDelta(text="Twelve"), ModelError("no", kind=kind))
+    assert (record.usage, record.cost_usd, record.cost_rule) == (None, None, None)
+    assert record.cost_reason == "m-fast: the provider told no usage"
+
+
+@pytest.mark.parametrize(
+    "steps", [(SILENT,), (ModelError("no", kind="timeout"),), (ModelError("no", kind="broken_stream"),)]
+)
+def test_what_fell_silent_may_have_been_worked_on(steps: Sequence[Step]) -> None:
+    assert outcome(*steps).cost_usd is None
 
 
 @pytest.mark.parametrize(
@@ -165,6 +189,14 @@ def test_when_the_reader_leaves_the_stream_is_closed_at_once_and_it_is_on_record
 
     record, still_open, at = run(work())
     assert (record.outcome, record.streamed, record.cost_usd, still_open, at) == ("cancelled", True, None, 0, 0.5)
+
+
+def test_the_log_keeps_all_of_a_record_as_plain_values() -> None:
+    record = outcome(*whole("Hi"))
+    kept = attempt_json(record)
+    assert list(kept) == [field.name for field in fields(AttemptRecord)]
+    assert kept == {**kept, "model": "m-fast", "cost_rule": "usage", "cost_usd": record.cost_usd}
+    assert kept["usage"] == {"input_tokens": 100, "output_tokens": 10, "cache_read_tokens": 0, "cache_write_tokens": 0}
 
 
 class Clinging(ScriptedModel):

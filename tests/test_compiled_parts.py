@@ -1,4 +1,4 @@
-"""The parts of a compiled form: quick words and cues, the tail, the figures and the choice of a confidence."""
+"""The parts of a compiled form: the tail, one query at a time, near rows, the figures and the choice of a confidence."""
 
 from __future__ import annotations
 
@@ -6,63 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.compiled.choosing import OneByOne
 from router.compiled.layout import Tail, stack_of
 from router.compiled.measure import bootstrap, same, wilson
+from router.compiled.near import quantised, reference_slack, slack
 from router.compiled.sparse import SparseLogits, sparse_weights
 from router.compiled.static import WAYS, Way, choose_confidence
 from router.compiled.tiers import pooled
-from router.compiled.words import Cues, WordColumns
 from router.dataset import Dataset
+from router.encoders.protocol import Matrix
 from router.features import Features
 from router.heads import Floats, Head
-from router.lexicon import Lexicon
-from router.ngrams import Ngrams, fit_ngrams
+from router.novelty import Novelty
 from router.pipeline import Router
+from router.policy import RULES, LabelPolicy
 from router.types import Decision
-
-ODD = ["a", "…", "😀", "天気はどうですか", "x" * 500, "WHERE’s my   refund?!", "refund refund refund", "no" * 3000]
-
-
-@pytest.fixture(scope="module")
-def ngrams(small: Dataset) -> Ngrams:
-    return fit_ngrams(small.split("train").texts, min_count=2, max_terms=5_000)
-
-
-def assert_same_columns(ngrams: Ngrams, words: WordColumns, text: str) -> None:
-    slow = ngrams.transform([text])
-    order = np.argsort(slow.indices)
-    columns, values = words.row(text)
-    assert columns.tolist() == slow.indices[order].tolist()
-    assert np.allclose(values, slow.data[order], atol=1e-6)
-
-
-def test_ngrams_found_word_by_word_are_those_of_the_whole_text(ngrams: Ngrams, small: Dataset) -> None:
-    words = WordColumns(ngrams)
-    for text in [*small.split("test").texts, *ODD]:
-        assert_same_columns(ngrams, words, text)
-
-
-@given(text=st.text(alphabet="aeinrst wh'?", max_size=60))
-def test_ngrams_of_any_text_are_those_of_the_slow_way(text: str) -> None:
-    small = fit_ngrams(["what is rest", "tea in the rain", "where is the tea", "what rain"], min_count=1, max_terms=500)
-    assert_same_columns(small, WordColumns(small), text)
-
-
-def test_cue_words_are_counted_as_the_lexicon_counts_them(lexicon: Lexicon, pam: Dataset) -> None:
-    cues = Cues(lexicon)
-    for text in [*pam.split("test").texts[::5], *ODD]:
-        assert np.array_equal(cues.counts(text), lexicon.counts([text])[0])
-
-
-def test_a_prefix_of_a_later_word_counts_where_the_first_words_are_whole() -> None:
-    small = Lexicon({"domain": {"shop": ("refund stat*", "refund"), "trip": ("ref*",)}})
-    texts = ["refund status", "refund", "refunds", "my refund stat", "refund st"]
-    slow = small.counts(texts)
-    assert [Cues(small).counts(text).tolist() for text in texts] == slow.tolist()
-    assert slow.tolist() == [[1, 0], [1, 0], [0, 1], [1, 0], [1, 0]]
 
 
 def test_what_the_blocks_outside_the_graph_add_is_what_the_heads_say_they_add(router: Router, small: Dataset) -> None:
@@ -101,6 +62,48 @@ def test_the_tail_gives_the_probabilities_of_the_heads_one_by_one(router: Router
     for name, p in named.items():
         assert np.allclose(p, reading.probabilities[name], atol=2e-6)
     assert np.allclose(also, reading.also, atol=2e-6)
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_one_query_is_decided_as_many_are(router: Router, data: st.DataObject) -> None:
+    layout = stack_of(router).layout
+    grid = st.sampled_from([0.0, 0.05, 0.2, 0.2, 0.5, 0.9])  # coarse, so that labels tie
+    p = np.array([data.draw(st.lists(grid, min_size=layout.width, max_size=layout.width))])
+    novelty = data.draw(st.sampled_from([0.0, router.table.policy.max_novelty, 1.0]))
+    policy = LabelPolicy(router.table, router.classes, threshold=data.draw(st.sampled_from([0.0, 0.2, 0.5, 0.95])))
+    named, also = layout.split(p)
+    many = policy.choose(named, novelty=np.array([novelty]))
+    one = OneByOne(layout, policy, [0.2] * len(layout.also)).decision(p[0].tolist(), novelty)
+    assert one.route == router.table.names[many.route[0]]
+    assert one.rule == RULES[many.rule[0]]
+    assert one.confidence == round(float(many.confidence[0]), 6)
+    own = {route.name: route.desk for route in router.table.routes}[one.route]
+    named_too = [desk for desk, yes in zip(layout.also, also[0], strict=True) if yes >= 0.2 and desk != own]
+    assert one.also == (tuple(named_too) if one.rule == "desk" else ())
+
+
+def unit_rows(m: int, d: int, seed: int) -> Matrix:
+    rows = np.random.default_rng(seed).normal(size=(m, d))
+    found: Matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return found
+
+
+@settings(deadline=None, max_examples=50)
+@given(m=st.integers(1, 60), d=st.integers(1, 40), seed=st.integers(0, 1_000), shift=st.floats(0, 3))
+def test_eight_bit_cosines_find_the_very_neighbours_of_the_exact_search(
+    m: int, d: int, seed: int, shift: float
+) -> None:
+    reference = unit_rows(m, d, seed)
+    row = reference[0] + np.float32(shift) * unit_rows(1, d, seed + 1)[0]
+    row = (row / np.linalg.norm(row)).astype(np.float32) if row.any() else reference[0]
+    whole, scale = quantised(reference)
+    step = np.float32((max(row.max(), 0) - min(row.min(), 0)) / 255)
+    about = (np.rint(row / step) * step) @ (whole * scale[:, None]).T
+    novelty = Novelty(reference=reference, calibration=np.zeros(0))
+    off = slack(row, reference_slack(reference))
+    assert np.abs(about - reference @ row).max() <= off
+    assert novelty.distance_among(row, about.astype(np.float32), slack=off) == novelty.distance(row[None])[0]
 
 
 def test_token_vectors_are_averaged_to_unit_length_and_nothing_gives_the_first_direction() -> None:

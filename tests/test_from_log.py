@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from agents.gateway.deciding import RouteChoice
+from agents.gateway.choice import RouteChoice
 from agents.gateway.decision_log import DecisionLog
 from agents.gateway.from_log import Kind, write_from_log
 from agents.log_commands import register
@@ -62,7 +62,7 @@ def write_log(path: Path, turns: Sequence[Row], *, keep_text: bool = True) -> Pa
                 cached=False,
             )
             await log.decided(choice, query=turn["text"])
-            await log.finished(
+            log.finished(
                 turn["name"],
                 served_model=turn["model"],
                 attempts=turn["attempts"],

@@ -268,5 +268,5 @@ def test_a_script_that_ends_without_its_end_is_no_answer() -> None:
 
 def test_importing_the_models_loads_no_sdk() -> None:
     body = "import agents.models.providers, sys; print(sorted({'openai', 'anthropic', 'httpx2'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout.strip() == "[]"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.models.wire import ADVICE, STATUS_KINDS, WORD_KINDS, Timeouts, retry_after_s
+from agents.models.upstream import Timeouts
+from agents.models.wire import ADVICE, STATUS_KINDS, WORD_KINDS, retry_after_s
 from router.errors import DataError, ModelError
 
 

@@ -149,12 +149,12 @@ def test_no_text_and_no_person_stands_in_two_splits(outcomes: Outcomes, queries:
 
 @pytest.mark.parametrize("kind", ["split", "language", "domain", "complexity"])
 def test_the_chosen_queries_have_the_shares_of_all_that_could_be_chosen(
-    pam: Dataset, queries: list[Query], simulator: ModuleType, kind: str
+    pam_first: Dataset, queries: list[Query], simulator: ModuleType, kind: str
 ) -> None:
     def kinds(among: list[Query]) -> Counter[str]:
         return Counter(str(getattr(query, kind, query.labels.heads.get(kind))) for query in among)
 
-    agreed = [query for query in pam.queries if all(query.labels.heads[head] for head in simulator.NEEDED)]
+    agreed = [query for query in pam_first.queries if all(query.labels.heads[head] for head in simulator.NEEDED)]
     before, after = kinds(agreed), kinds(queries)
     shares = {name: count / len(queries) for name, count in after.items()}
     assert shares == pytest.approx({name: count / len(agreed) for name, count in before.items()}, abs=0.01)
@@ -258,10 +258,10 @@ def test_the_ladder_rises_from_about_55_to_88_per_cent_and_the_oracle_stands_nea
 
 
 def test_no_model_is_best_in_every_domain_nor_better_than_all_cheaper_ones_in_each(
-    simulator: ModuleType, pam: Dataset
+    simulator: ModuleType, pam_first: Dataset
 ) -> None:
     by_domain: dict[str, list[list[float]]] = {}
-    for query in simulator.choose(pam.queries, 1_200):
+    for query in simulator.choose(pam_first.queries, 1_200):
         p = [simulator.visible_probability(query, model) for model in simulator.MODELS]
         by_domain.setdefault(simulator.label(query, "domain"), []).append(p)
     mean = {domain: np.mean(rows, axis=0) for domain, rows in by_domain.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("torch", "sklearn", "scipy", "pandas", "mlflow", "matplotlib", "transformers", "sentence_transformers")
+PROCESS_S = 200.0  # from the start of a process to its end: seconds, but on a busy machine
 SERVE = """
 import json, sys
 from pathlib import Path
@@ -50,6 +51,7 @@ def served_by_a_new_process(bundle: Path, state: Path, *flags: str) -> tuple[str
         capture_output=True,
         text=True,
         check=False,
+        timeout=PROCESS_S,
         cwd=Path(__file__).resolve().parent.parent,
         env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
     )

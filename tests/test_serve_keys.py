@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx2
 import pytest
 import typer
-from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from agents import commands
@@ -19,7 +19,10 @@ from agents.gateway.keys import KeyStore
 from agents.gateway.limits import Admission, RateLimiter
 from agents.gateway.service import Service
 from router.errors import BundleError, DataError
-from serve import create_app
+from tests.clients import bearer as bearing
+from tests.served import BOUND_S, served
+
+pytestmark = pytest.mark.loopback
 
 CHAT = {"model": "chat", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -36,7 +39,7 @@ class Command:
 
     def _run(self, service: Service, guard: Guard, host: str, port: int) -> None:
         self.started.append((host, port))
-        with TestClient(create_app(service, guard=guard)):  # opened and closed, as by Ctrl-C at once
+        with served(service, guard=guard):  # opened and closed, as by Ctrl-C at once
             pass
 
     def __call__(self, *arguments: str) -> Result:
@@ -53,21 +56,25 @@ def command(tmp_path: Path) -> Command:
     return Command(tmp_path / "state")
 
 
+Door = httpx2.Client
+
+
 @pytest.fixture
-def door(command: Command, bundle: Path) -> Iterator[TestClient]:
+def door(command: Command, bundle: Path) -> Iterator[Door]:
     """A server of simulated models that has at least one key."""
     command.key("first")
     service = assemble(bundle, state=command.state, simulated=True)
-    with TestClient(create_app(service, guard=guard_of(command.state, host="0.0.0.0"))) as opened:
+    guard = guard_of(command.state, host="0.0.0.0")
+    with served(service, guard=guard) as server, httpx2.Client(base_url=server.url, timeout=BOUND_S) as opened:
         yield opened
 
 
-def status(door: TestClient, key: str, path: str = "/v1/chat/completions") -> int:
+def status(door: Door, key: str, path: str = "/v1/chat/completions") -> int:
     body = CHAT if path == "/v1/chat/completions" else {"input": "hello"}
     return door.post(path, json=body, headers={"authorization": f"Bearer {key}"}).status_code
 
 
-def test_a_key_made_on_the_command_line_opens_the_door_of_a_running_server(command: Command, door: TestClient) -> None:
+def test_a_key_made_on_the_command_line_opens_the_door_of_a_running_server(command: Command, door: Door) -> None:
     key = command.key("ann")
     assert (status(door, key), status(door, key, "/v1/route")) == (200, 200)
 
@@ -76,42 +83,58 @@ def test_a_key_made_on_the_command_line_opens_the_door_of_a_running_server(comma
     ("scopes", "statuses"),
     [("chat", (200, 403)), ("route", (403, 200)), ("chat, route", (200, 200)), ("admin", (403, 403))],
 )
-def test_a_key_opens_what_its_scopes_say(
-    command: Command, door: TestClient, scopes: str, statuses: tuple[int, int]
-) -> None:
+def test_a_key_opens_what_its_scopes_say(command: Command, door: Door, scopes: str, statuses: tuple[int, int]) -> None:
     key = command.key("ann", "--scopes", scopes)
     assert (status(door, key), status(door, key, "/v1/route")) == statuses
 
 
-def test_a_revoked_key_is_refused_by_the_running_server(command: Command, door: TestClient) -> None:
+def test_a_revoked_key_is_refused_by_the_running_server(command: Command, door: Door) -> None:
     key = command.key("ann")
     before = status(door, key)
     assert command("keys", "revoke", "ann").exit_code == 0
     assert (before, status(door, key)) == (200, 401)
 
 
-def test_a_rate_counts_all_addresses_together(command: Command, door: TestClient) -> None:
+def test_a_rate_counts_all_addresses_together(command: Command, door: Door) -> None:
     key = command.key("ann", "--rate", "2")
     paths = ["/v1/route", "/v1/chat/completions", "/v1/route"]
     assert [status(door, key, path) for path in paths] == [200, 200, 429]
 
 
-def test_one_keys_rate_is_not_anothers(command: Command, door: TestClient) -> None:
+def test_one_keys_rate_is_not_anothers(command: Command, door: Door) -> None:
     ann, bob = command.key("ann", "--rate", "1"), command.key("bob", "--rate", "1")
     assert [status(door, key) for key in (ann, bob, ann)] == [200, 200, 429]
 
 
-def test_health_needs_no_key_and_models_do(door: TestClient) -> None:
-    assert [door.get(path).status_code for path in ("/healthz", "/readyz", "/v1/models")] == [200, 200, 401]
+def test_health_needs_no_key_and_models_and_metrics_do(door: Door) -> None:
+    paths = ("/healthz", "/readyz", "/v1/models", "/metrics")
+    assert [door.get(path).status_code for path in paths] == [200, 200, 401, 401]
 
 
-@pytest.mark.parametrize("header", ["", "Basic abc", "Bearer", "Bearer ", "Bearer wb_wrong", "wb_wrong"])
-def test_without_a_valid_key_nobody_is_let_in(door: TestClient, header: str) -> None:
+def test_who_watches_needs_the_scope_admin_and_learns_which_bundle_decides(command: Command, door: Door) -> None:
+    watching, asking = (bearing(command.key(name, "--scopes", name)) for name in ("admin", "chat"))
+    assert [door.get("/metrics", headers=headers).status_code for headers in (watching, asking)] == [200, 403]
+    assert set(door.get("/readyz", headers=watching).json()) == {"status", "bundle", "simulated"}
+    assert door.get("/readyz", headers=asking).json() == door.get("/readyz").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize(("scopes", "told"), [("chat", 204), ("route", 204), ("admin", 403)])
+def test_who_may_ask_for_answers_or_for_decisions_may_say_how_good_they_were(
+    command: Command, door: Door, scopes: str, told: int
+) -> None:
+    deciding, saying = bearing(command.key("first-of-all")), bearing(command.key("ann", "--scopes", scopes))
+    (made,) = door.post("/v1/route", json={"input": "hello"}, headers=deciding).json()["data"]
+    word = {"decision_id": made["decision_id"], "score": 1.0}
+    assert door.post("/v1/feedback", json=word, headers=saying).status_code == told
+
+
+@pytest.mark.parametrize("header", ["", "Basic abc", "Bearer", "Bearer wb_wrong", "wb_wrong"])
+def test_without_a_valid_key_nobody_is_let_in(door: Door, header: str) -> None:
     reply = door.post("/v1/chat/completions", json=CHAT, headers={"authorization": header})
     assert (reply.status_code, reply.json()["error"]["type"]) == (401, "authentication_error")
 
 
-def test_a_refused_caller_is_not_told_what_is_wrong_with_its_body(door: TestClient) -> None:
+def test_a_refused_caller_is_not_told_what_is_wrong_with_its_body(door: Door) -> None:
     assert door.post("/v1/chat/completions", json={"messages": 7}).status_code == 401
 
 
@@ -173,7 +196,7 @@ def test_keys_lock_a_loopback_server_as_well(command: Command, bundle: Path) -> 
     command.key("ann")
     done = command("serve", "--bundle", str(bundle), "--simulated")
     assert "with API keys" in done.stdout
-    assert guard_of(command.state, host="127.0.0.1").keys is not None
+    assert not guard_of(command.state, host="127.0.0.1").open
 
 
 def test_a_server_whose_keys_are_all_revoked_stays_locked(command: Command) -> None:

@@ -1,71 +1,35 @@
-"""The page's WebSocket, with a client of its own: numbered messages, and a conversation that outlives its connection."""
+"""The page's WebSocket, with a client of its own: one turn after another, and who may come in."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from agents.doors.guard import Guard
-from agents.doors.session import KEPT, LONGEST_ID, Session, Sessions
 from agents.doors.socket import TURNS_AT_ONCE
-from agents.gateway.deciding import Held, load_held
+from agents.gateway.deciding import Held
 from agents.gateway.keys import KeyStore
+from agents.gateway.loading import load_held
 from agents.gateway.settings import FIXED_MESSAGE, Settings
 from agents.models.simulated import Step
 from agents.types import Finished, TextDelta, ToolCallDelta
-from router.errors import DataError, ModelError
-from tests.served import Gate, Server, Watched, a_service, logged, records, served, whole
+from router.errors import ModelError
+from tests.pages import Page, page
+from tests.served import BOUND_S, Gate, Server, Watched, a_service, logged, served, whole
 
 pytestmark = pytest.mark.loopback
 
-Said = dict[str, Any]  # Any: whatever JSON can hold
-WAIT_S = 10.0
 BROKEN = ModelError("the stream broke.", kind="broken_stream")
-PATIENT = Settings(retries=0, first_event_s=30.0, failover_s=30.0)
+PATIENT = Settings(retries=0, first_event_s=60.0, failover_s=60.0)
 
 
 @pytest.fixture(scope="module")
 def held(bundle: Path) -> Held:
     return load_held(bundle)
-
-
-class Page:
-    """One end of the socket. Messages are read in order; `until` gives all up to one of a kind."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-
-    def says(self, kind: str, **content: object) -> None:
-        self.connection.send(json.dumps({"type": kind, **content}))
-
-    def asks(self, turn: str, text: str = "hello", route: str = "chat") -> None:
-        self.says("message", turn=turn, text=text, route=route)
-
-    def hears(self) -> Said:
-        found: Said = json.loads(self.connection.recv(timeout=WAIT_S))
-        return found
-
-    def until(self, kind: str) -> list[Said]:
-        heard = [self.hears()]
-        while heard[-1]["type"] != kind:
-            heard.append(self.hears())
-        return heard
-
-
-def page(
-    server: Server, session: str = "s1", last_seq: object = 0, **options: Any
-) -> ClientConnection:  # Any: of connect
-    opened: ClientConnection = connect(
-        f"{server.socket_url}?session={session}&last_seq={last_seq}", proxy=None, **options
-    )
-    return opened
 
 
 @pytest.fixture
@@ -150,7 +114,7 @@ def test_cancelling_ends_the_call_upstream_and_says_what_there_is(held: Held, tm
         Page(opened).until("token")
         Page(opened).says("cancel", turn="t1")
         final = Page(opened).until("final")[-1]
-        assert model.ended.acquire(timeout=WAIT_S)
+        assert model.ended.acquire(timeout=BOUND_S)
     assert (final["cancelled"], final["text"]) == (True, "Once")
     assert model.cut == 1
 
@@ -256,6 +220,7 @@ def test_its_own_page_gets_a_socket(calm: Calm) -> None:
 @pytest.fixture
 def locked(held: Held, tmp_path: Path) -> Iterator[tuple[Server, KeyStore]]:
     store = KeyStore(tmp_path / "keys.sqlite")
+    store.create("first", scopes=["chat"], rate_per_minute=9)  # without any the server is open
     with served(a_service(held, tmp_path, Watched(whole("a"), whole("b"))), guard=Guard(keys=store)) as server:
         yield server, store
 
@@ -278,7 +243,7 @@ def test_a_key_comes_as_a_subprotocol_and_is_not_sent_back(locked: Locked) -> No
 @pytest.mark.parametrize("key", ["wb_wrong", ""])
 def test_a_wrong_key_closes_with_4401(locked: Locked, key: str) -> None:
     with page(locked[0], **offering(key)) as opened, pytest.raises(ConnectionClosed) as caught:
-        opened.recv(timeout=WAIT_S)
+        opened.recv(timeout=BOUND_S)
     assert caught.value.rcvd is not None
     assert caught.value.rcvd.code == 4401
 
@@ -307,183 +272,8 @@ def test_nobody_takes_over_anothers_session(locked: Locked) -> None:
         Page(hers).asks("t1")
         Page(hers).until("final")
         with page(locked[0], **offering(bob)) as his, pytest.raises(ConnectionClosed) as caught:
-            his.recv(timeout=WAIT_S)
+            his.recv(timeout=BOUND_S)
         Page(hers).says("ping")
         assert Page(hers).hears()["type"] == "pong"
     assert caught.value.rcvd is not None
     assert (caught.value.rcvd.code, "somebody else" in caught.value.rcvd.reason) == (4400, True)
-
-
-def test_neither_words_nor_keys_stand_in_our_own_log(held: Held, tmp_path: Path) -> None:
-    store = KeyStore(tmp_path / "keys.sqlite")
-    key = store.create("ann", scopes=["chat"], rate_per_minute=9)
-    with (
-        records() as found,
-        served(a_service(held, tmp_path, Watched(whole("a"))), guard=Guard(keys=store)) as server,
-        page(server, **offering(key)) as opened,
-    ):
-        Page(opened).asks("t1", "the zebra sleeps")
-        Page(opened).until("final")
-        opened.send("the zebra sleeps")
-        Page(opened).hears()
-    ours = [record.getMessage() for record in found if record.name.split(".")[0] in ("agents", "router", "serve")]
-    assert [said for said in ours if "zebra" in said or key in said] == []
-
-
-# ---- Coming back ----
-
-
-def test_a_dropped_connection_resumes_in_the_middle_of_a_turn_without_loss_or_repeats(
-    held: Held, tmp_path: Path
-) -> None:
-    gates = [Gate(), Gate()]
-    steps: list[Step] = [TextDelta(text="a"), TextDelta(text="b"), gates[0], TextDelta(text="c"), gates[1], *whole("d")]
-    with served(a_service(held, tmp_path, Watched(steps))) as server:
-        with page(server) as opened:
-            Page(opened).asks("t1")
-            heard = [Page(opened).hears(), Page(opened).hears()]  # decision and "a"; "b" is lost on the way
-            gates[0].reached()
-            opened.socket.close()
-        gates[0].open()  # "c" is said to nobody
-        gates[1].reached()
-        with page(server, last_seq=heard[-1]["seq"]) as opened:
-            heard += [Page(opened).hears(), Page(opened).hears()]
-            gates[1].open()
-            heard += Page(opened).until("final")
-    assert [said["seq"] for said in heard] == [1, 2, 3, 4, 5, 6]
-    assert "".join(said["text"] for said in heard if said["type"] == "token") == heard[-1]["text"] == "abcd"
-
-
-def test_a_session_that_was_not_asked_anything_meanwhile_is_as_it_was(calm: Calm) -> None:
-    with page(calm[0]) as opened:
-        Page(opened).asks("t1", "one")
-        last = Page(opened).until("final")[-1]["seq"]
-    with page(calm[0], last_seq=last) as opened:
-        Page(opened).asks("t2", "two")
-        heard = Page(opened).until("final")
-    assert heard[0]["seq"] == last + 1
-    assert len(calm[1].requests[1].messages) == 3
-
-
-@pytest.mark.parametrize("last_seq", [7, -1, "x", "²", "9" * 5_000])
-def test_a_number_that_was_never_given_closes_the_socket_and_leaves_no_session_behind(
-    calm: Calm, last_seq: object
-) -> None:
-    with page(calm[0], last_seq=last_seq) as opened, pytest.raises(ConnectionClosed) as caught:
-        opened.recv(timeout=WAIT_S)
-    assert caught.value.rcvd is not None
-    assert caught.value.rcvd.code == 4400
-    assert len(calm[0].app.state.sessions) == 0
-
-
-def test_a_session_with_an_endless_name_is_refused(calm: Calm) -> None:
-    with page(calm[0], "s" * (LONGEST_ID + 1)) as opened, pytest.raises(ConnectionClosed) as caught:
-        opened.recv(timeout=WAIT_S)
-    assert caught.value.rcvd is not None
-    assert caught.value.rcvd.code == 4400
-
-
-def test_stopping_the_server_completes_the_record_of_a_running_turn(held: Held, tmp_path: Path) -> None:
-    model = Watched([TextDelta(text="Once"), Gate()])
-    with served(a_service(held, tmp_path, model)) as server, page(server) as opened:
-        Page(opened).asks("t1")
-        Page(opened).until("token")
-    (row,) = logged(tmp_path)
-    assert row.attempts is not None
-    assert row.attempts[0]["outcome"] == "cancelled"
-
-
-# ---- Sessions by themselves ----
-
-
-class Socket:
-    """Remembers the numbers that it was sent; while `slow` it does not get on."""
-
-    def __init__(self) -> None:
-        self.seen: list[int] = []
-        self.free = asyncio.Event()
-        self.free.set()
-
-    async def send(self, message: Said) -> None:
-        await self.free.wait()
-        self.seen.append(message["seq"])
-
-
-def a_session(sessions: Sessions | None = None, name: str = "s") -> Session:
-    return (Sessions() if sessions is None else sessions).open(name, principal="ann")
-
-
-def test_what_is_no_longer_kept_cannot_be_resumed_and_the_rest_can() -> None:
-    async def resume() -> list[int]:
-        session, late = a_session(), Socket()
-        for _ in range(KEPT + 2):
-            await session.say("token", "t", {})
-        with pytest.raises(DataError, match="messages 3 to 4002 are kept"):
-            await session.attach(late.send, last_seq=1)
-        await session.attach(late.send, last_seq=2)
-        return late.seen
-
-    assert asyncio.run(resume()) == list(range(3, KEPT + 3))
-
-
-def test_a_newer_socket_wins_over_one_that_is_still_catching_up() -> None:
-    async def meet() -> tuple[list[int], list[int]]:
-        session, slow, new = a_session(), Socket(), Socket()
-        for _ in range(3):
-            await session.say("token", "t", {})
-        slow.free.clear()
-        catching_up = asyncio.create_task(session.attach(slow.send, last_seq=0))
-        await asyncio.sleep(0)
-        await session.attach(new.send, last_seq=0)
-        slow.free.set()
-        await catching_up
-        await session.say("token", "t", {})
-        return slow.seen, new.seen
-
-    slow, new = asyncio.run(meet())
-    assert new == [1, 2, 3, 4]
-    assert 4 not in slow
-
-
-def test_a_turn_that_is_cancelled_while_it_speaks_leaves_no_gap() -> None:
-    async def cancel() -> list[int]:
-        session, slow = a_session(), Socket()
-        await session.attach(slow.send, last_seq=0)
-        slow.free.clear()
-        speaking = asyncio.create_task(session.say("token", "t", {}))
-        await asyncio.sleep(0)
-        speaking.cancel()
-        await asyncio.wait({speaking})
-        slow.free.set()
-        await session.say("final", "t", {})
-        return slow.seen
-
-    assert asyncio.run(cancel()) == [1, 2]
-
-
-def test_whoever_does_not_come_back_in_time_is_let_go_with_all_that_runs() -> None:
-    async def leave() -> tuple[int, bool]:
-        sessions, send = Sessions(), Socket().send
-        session = a_session(sessions)
-        await session.attach(send, last_seq=0)
-        running: asyncio.Task[None] = asyncio.create_task(asyncio.sleep(3_600))
-        session.turns["t"] = running
-        session.detach(send, gone=lambda: sessions.let_go(session), grace_s=0.0)
-        await asyncio.wait({running}, timeout=WAIT_S)
-        return len(sessions), running.cancelled()
-
-    assert asyncio.run(leave()) == (0, True)
-
-
-def test_the_oldest_session_without_a_socket_makes_room_and_one_with_a_socket_does_not() -> None:
-    async def fill() -> bool:
-        sessions = Sessions(most=2)
-        busy, idle = a_session(sessions, "busy"), a_session(sessions, "idle")
-        await busy.attach(Socket().send, last_seq=0)
-        new = a_session(sessions, "new")
-        await new.attach(Socket().send, last_seq=0)
-        with pytest.raises(DataError, match="2 sessions are open"):
-            a_session(sessions, "one too many")
-        return a_session(sessions, "busy") is busy and a_session(sessions, "new") is new and idle.left
-
-    assert asyncio.run(fill())

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from router.alsoheads import _best_f1_threshold
 from router.errors import PolicyError
 from router.thresholds import Floats, for_prices, sweep
-from router.training import _best_f1_threshold
 
 Bools = npt.NDArray[np.bool_]
 # Routers give probabilities rounded to 6 decimals, 0 and 1 among them; few values, so that many queries tie.

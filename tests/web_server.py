@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import socket
-import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,10 +18,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from tests.loopback import listening
+
 Json = dict[str, Any]  # Any: whatever JSON can hold
 WEB = Path(__file__).resolve().parent.parent / "web"
 POLICY = b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
-WAIT_S = 5.0
+WAIT_S = 20.0  # for the page: a busy machine takes its time
 MODELS = ("auto", "router-pam-0.62", "chat", "trip", "budget")
 
 
@@ -34,20 +35,8 @@ class Stage:
     """
 
     def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
+        self.url = ""
         self._loop: asyncio.AbstractEventLoop | None = None
-        routes = [
-            Route("/v1/models", self._models),
-            WebSocketRoute("/ws", self._socket),
-            Mount("/", StaticFiles(directory=WEB, html=True)),
-        ]
-        config = uvicorn.Config(
-            self._with_policy(Starlette(routes=routes)), log_level="error", lifespan="off", ws="websockets-sansio"
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True)
-        self._thread.start()
         self.reset()
 
     def reset(self) -> None:
@@ -59,16 +48,11 @@ class Stage:
         self._open: WebSocket | None = None
         self._session = ""
 
-    def close(self) -> None:
-        """Stop serving and wait for the thread."""
-        self._server.should_exit = True
-        self._thread.join(timeout=WAIT_S)
-        self._listening.close()
-
     def hears(self, kind: str) -> Json:
         """The next message of the page of this kind; earlier ones of other kinds are passed over."""
+        by = time.monotonic() + WAIT_S
         while True:
-            message = self._heard.get(timeout=WAIT_S)
+            message = self._heard.get(timeout=max(0.0, by - time.monotonic()))
             if message["type"] == kind:
                 return message
 
@@ -138,16 +122,35 @@ class Stage:
             else:
                 self._heard.put(message)
 
-    def _with_policy(self, app: Starlette) -> Any:  # Any: an ASGI application
-        async def served(scope: Scope, receive: Receive, send: Send) -> None:
-            async def policed(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    message["headers"] = [*message["headers"], (b"content-security-policy", POLICY)]
-                await send(message)
+    def app(self) -> Any:  # Any: an ASGI application
+        """What is served: the page, the names of its routes, and the socket."""
+        routes = [
+            Route("/v1/models", self._models),
+            WebSocketRoute("/ws", self._socket),
+            Mount("/", StaticFiles(directory=WEB, html=True)),
+        ]
+        return _with_policy(Starlette(routes=routes))
 
-            await app(scope, receive, policed if scope["type"] == "http" else send)
 
-        return served
+@contextmanager
+def staged() -> Iterator[Stage]:
+    """A stage that serves until the end of the block. url: with a trailing slash."""
+    stage = Stage()
+    with listening(stage.app(), ws="auto") as url:
+        stage.url = f"{url}/"
+        yield stage
+
+
+def _with_policy(app: Starlette) -> Any:  # Any: an ASGI application
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        async def policed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY)]
+            await send(message)
+
+        await app(scope, receive, policed if scope["type"] == "http" else send)
+
+    return served
 
 
 def decision(**changed: Any) -> Json:  # Any: whatever JSON can hold

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import uvicorn
+from tests.loopback import listening
 
 BOUND_S = 5.0  # nothing here waits longer, whatever a client does
 
@@ -44,8 +44,8 @@ class Received:
 class WireServer:
     """Plays its replies in order. `url` has no trailing slash and no path."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self) -> None:
+        self.url = ""
         self.received: list[Received] = []
         self._replies: deque[Reply] = deque()
 
@@ -100,23 +100,9 @@ async def _play(reply: Reply, send: Any, left: asyncio.Future[None]) -> None:
 def wire_server() -> Iterator[WireServer]:
     """A server on a port of its own, in a thread, until the end of the block."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a dropped reply is meant here
-    # asyncio sends small pieces at once only over a socket that is told to be TCP's.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        app = WireServer(listening.getsockname()[1])
-        config = uvicorn.Config(
-            app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        try:
-            yield app
-        finally:
-            server.should_exit = True
-            thread.join(BOUND_S)
-            assert not thread.is_alive(), "the server did not stop"
+    app = WireServer()
+    with listening(app) as app.url:
+        yield app
 
 
 def refused_url() -> str:

@@ -1,4 +1,8 @@
-"""OpenAI's chat completions as they come in: checked at the door, then turned into what the gateway takes at once."""
+"""OpenAI's chat completions as they come in: checked at the door, then turned into what the gateway takes at once.
+
+Nothing is passed over in silence. A parameter goes on to the model, or is refused by its name; docs/server.md lists the few
+that change no answer and are therefore taken without effect.
+"""
 
 from __future__ import annotations
 
@@ -6,82 +10,33 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agents.gateway.events import ChatOptions, ChatRequest
-from agents.types import Message, ToolCall, ToolSpec
-from router.types import MAX_TEXT_CHARS
+from agents.doors.message_form import MessageForm, Name, ToolForm
+from agents.doors.params import UnsupportedError
+from agents.gateway.wishes import WishedOptions, WishedRequest
 
 MAX_MESSAGES = 500
 MAX_TOOLS = 128
-Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS * 4)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+# Which of these a provider's wire has a word for, its model says (`Model.lacking`).
+WISHES = (
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "reasoning_effort",
+    "verbosity",
+    "parallel_tool_calls",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+)
 
 
 class Form(BaseModel):
-    """Unknown fields of OpenAI's many are passed over where they change nothing here; wrong types are refused."""
+    """Unknown fields are refused by name."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class TextPart(Form):
-    """A part of a message's content. Pictures and sounds are refused: no route takes them."""
-
-    type: Literal["text"]
-    text: Text
-
-
-class FunctionCall(Form):
-    """What an assistant asked of a tool."""
-
-    name: Name
-    arguments: Text
-
-
-class CallForm(Form):
-    """A tool call of an earlier answer."""
-
-    id: Name
-    type: Literal["function"] = "function"
-    function: FunctionCall
-
-
-class MessageForm(Form):
-    """One message; `developer` is a newer name of `system`."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = None
-    tool_calls: list[CallForm] | None = None
-    tool_call_id: str | None = None
-
-    def to_message(self) -> Message:
-        """The gateway's form. Raises DataError for a tool message without its call."""
-        content = self.content
-        text = content if isinstance(content, str) else "".join(part.text for part in content or ())
-        calls = tuple(
-            ToolCall(call_id=call.id, name=call.function.name, arguments=call.function.arguments)
-            for call in self.tool_calls or ()
-        )
-        role = "system" if self.role == "developer" else self.role
-        return Message(role=role, text=text, tool_calls=calls, call_id=self.tool_call_id)
-
-
-class FunctionForm(Form):
-    """A tool as OpenAI describes one."""
-
-    name: Name
-    description: str = ""
-    parameters: dict[str, Any] = Field(default_factory=dict)  # Any: a JSON schema
-
-
-class ToolForm(Form):
-    """A tool that the model may call."""
-
-    type: Literal["function"]
-    function: FunctionForm
-
-    def to_spec(self) -> ToolSpec:
-        """The gateway's form."""
-        told = self.function
-        return ToolSpec(name=told.name, description=told.description, parameters=told.parameters)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NamedFunction(Form):
@@ -98,10 +53,30 @@ class ToolChoice(Form):
 
 
 class StreamOptions(Form):
-    """include_restarts is ours: a model that fails midway is followed by a new choice, not by an error."""
+    """include_restarts is ours: a model that fails midway is followed by a new choice, not by an error.
+
+    include_obfuscation changes no answer.
+    """
 
     include_usage: bool = False
     include_restarts: bool = False
+    include_obfuscation: bool | None = None
+
+
+class JsonSchema(Form):
+    """What an answer in JSON must keep to."""
+
+    name: Name
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]  # Any: a JSON schema
+    description: str | None = None
+    strict: bool | None = None
+
+
+class Format(Form):
+    """How an answer is written."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
 
 
 class ChatForm(Form):
@@ -109,17 +84,37 @@ class ChatForm(Form):
 
     model: Name = "auto"
     messages: Annotated[list[MessageForm], Field(min_length=1, max_length=MAX_MESSAGES)]
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: Annotated[list[ToolForm], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stop: Name | Annotated[list[Name], Field(max_length=4)] | None = None
-    response_format: dict[str, Any] | None = None  # Any: passed on as it came
-    n: Literal[1] | None = None
+    response_format: Format | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    prediction: dict[str, Any] | None = None  # Any: passed on as it came
+    prompt_cache_key: Annotated[str, Field(max_length=500)] | None = None
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+    prompt_cache_options: dict[str, Any] | None = None  # Any: as above
     user: Annotated[str, Field(max_length=500)] | None = None
+    safety_identifier: Annotated[str, Field(max_length=500)] | None = None
+    # Only so much of these can be had: what is as good as left out.
+    n: Literal[1] | None = None
+    logprobs: Literal[False] | None = None
+    top_logprobs: Literal[0] | None = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    modalities: list[Literal["text"]] | None = None
+    store: Literal[False] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
 
     @property
     def choice(self) -> str | None:
@@ -131,17 +126,38 @@ class ChatForm(Form):
         """Stop sequences."""
         return () if self.stop is None else (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
+    @property
+    def end_user(self) -> str | None:
+        """Whom the client asks for, in its own words; `safety_identifier` is OpenAI's newer name of `user`."""
+        return self.safety_identifier or self.user or None
 
-def to_chat(form: ChatForm) -> ChatRequest:
-    """The gateway's request. Raises DataError for a tool message without its call."""
-    return ChatRequest(
-        messages=tuple(message.to_message() for message in form.messages),
-        tools=tuple(tool.to_spec() for tool in form.tools or ()),
-        options=ChatOptions(
+
+def to_chat(form: ChatForm) -> WishedRequest:
+    """The gateway's request. Raises DataError for a tool message without its call, UnsupportedError for what cannot be had."""
+    tools = tuple(tool.to_spec() for tool in form.tools or ())
+    _check_choice(form, [tool.name for tool in tools])
+    shape = form.response_format
+    return WishedRequest(
+        messages=tuple(message.to_message(position) for position, message in enumerate(form.messages)),
+        tools=tools,
+        options=WishedOptions(
             max_output_tokens=form.max_completion_tokens or form.max_tokens,
             temperature=form.temperature,
             stop=form.stops,
-            response_format=form.response_format,
+            response_format=None if shape is None else shape.model_dump(by_alias=True, exclude_none=True),
             tool_choice=form.choice,
+            wishes={name: value for name in WISHES if (value := getattr(form, name)) is not None},
         ),
     )
+
+
+def _check_choice(form: ChatForm, tools: list[str]) -> None:
+    """A choice that no tool can meet, and a schema that is not there."""
+    if form.choice == "required" and not tools:
+        raise UnsupportedError("tool_choice", "`required`, and there are no `tools`; add them, or leave it out.")
+    if isinstance(form.tool_choice, ToolChoice) and form.choice not in tools:
+        raise UnsupportedError("tool_choice", f"{form.choice!r} is none of the `tools` ({', '.join(tools) or 'none'}).")
+    if form.response_format is not None and (form.response_format.type == "json_schema") != (
+        form.response_format.json_schema is not None
+    ):
+        raise UnsupportedError("response_format", "`json_schema` stands there with type `json_schema`, and only then.")

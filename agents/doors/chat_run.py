@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from agents.doors.chat_reply import DONE, Json, Reply, error_json, sse, tool_delta, usage_json
-from agents.gateway.answering import AnswerRecord, Done, Piece, Refused, Restarted, Started
+from agents.gateway.answering import AnswerRecord, Broken, Done, Piece, Refused, Restarted, Started
 from agents.gateway.deciding import RouteChoice
 from agents.gateway.service import Decided, TurnEvent
 from agents.types import TextDelta, ToolCall
 
 Events = AsyncGenerator[TurnEvent, None]
 RESTARTED = "restarted"
+BROKEN = "broken_off"
 PLAIN = "".join(map(chr, range(0x20, 0x7F)))  # what a header's value may hold as it is
 
 
@@ -82,9 +83,7 @@ async def whole(events: Events, *, created: int) -> tuple[Json, dict[str, str], 
     raise AssertionError("a turn ends in Done or Refused")
 
 
-async def streamed(
-    first: Opened, *, created: int, include_usage: bool, include_restarts: bool
-) -> AsyncGenerator[bytes, None]:
+async def streamed(first: Opened, *, created: int, include_usage: bool) -> AsyncGenerator[bytes, None]:
     """Server-sent events of an opened turn. Closing it closes the turn, and with it the call upstream."""
     assert first.started is not None
     reply = Reply(
@@ -97,9 +96,6 @@ async def streamed(
         yield sse(reply.chunk({"role": "assistant", "content": ""}, index=index))
         async for event in events:
             if isinstance(event, Restarted):
-                if not include_restarts:
-                    yield sse(error_json(f"the answer broke off: {event.why}", kind="upstream_error", code=RESTARTED))
-                    return
                 yield sse(reply.chunk({}, index=index, finish=RESTARTED))
                 index, reply = index + 1, replace(reply, model=event.model or event.route)
                 marked = {"weighbridge": {"restarted": True, "route": event.route, "why": event.why}}
@@ -110,6 +106,9 @@ async def streamed(
                 yield sse(reply.chunk(content, index=index))
             elif isinstance(event, Refused):
                 yield sse(_refusal(event))
+                return
+            elif isinstance(event, Broken):
+                yield sse(error_json(f"the answer broke off: {event.why}", kind="upstream_error", code=BROKEN))
                 return
             elif isinstance(event, Done):
                 for chunk in _ending(reply, first.choice, event.record, index=index, include_usage=include_usage):

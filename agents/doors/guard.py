@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
+from agents.doors.chat_reply import error_json, written
 from agents.gateway.keys import KeyInfo, KeyStore, Scope
 from agents.gateway.limits import ConnectionCounter, RateLimiter
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MAX_BODY_BYTES = 2_000_000
+BODY_S = 30.0  # that a body may take: 2 MB over a slow line
 OPEN_RATE = 6_000  # requests a minute on a server without keys, which only its own machine can reach
 PER_KEY_SOCKETS, ALL_SOCKETS = 200, 2_000
 KEY_PROTOCOL = "key."  # a browser cannot set headers on a WebSocket; the key comes as a second subprotocol
@@ -32,7 +35,7 @@ class DeniedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """keys: None on a server that is open, which must only listen on loopback. origins: pages beside its own that may
+    """keys: without any the server is open, and must only listen on loopback. origins: pages beside its own that may
     open a WebSocket.
     """
 
@@ -44,17 +47,23 @@ class Guard:
     )
     pacing: Lock = field(default_factory=Lock)  # requests are admitted in threads, and a bucket is read, then written
 
-    def admit(self, secret: str | None, scope: Scope) -> str:
-        """The principal's name, if the secret is a key with the scope and its rate allows. Raises DeniedError."""
-        if self.keys is None:
+    @property
+    def open(self) -> bool:
+        """Whether nobody needs a key, since there never was one."""
+        return self.keys is None or not self.keys.locked
+
+    def admit(self, secret: str | None, *scopes: Scope) -> str:
+        """The principal's name, if the secret is a key with one of the scopes and its rate allows. Raises DeniedError."""
+        if self.keys is None or not self.keys.locked:
             return self._paced("local", OPEN_RATE)
         info: KeyInfo | None = self.keys.verify(secret) if secret else None
         if info is None:
             raise DeniedError(
                 401, "wanted an API key; make one with `weighbridge keys create`.", code="invalid_api_key"
             )
-        if scope not in info.scopes:
-            raise DeniedError(403, f"this key has no scope {scope!r}.", code="insufficient_scope")
+        if not info.scopes.intersection(scopes):
+            wanted = " or ".join(map(repr, scopes))
+            raise DeniedError(403, f"this key has no scope {wanted}.", code="insufficient_scope")
         return self._paced(info.name, info.rate_per_minute)
 
     def _paced(self, name: str, rate: int) -> str:
@@ -73,7 +82,7 @@ class Guard:
         """Refuse a request to an open server by a name that is not its machine's own: a foreign page may have pointed its
         own name here, and a browser then takes the two for one origin. Raises DeniedError.
         """
-        if self.keys is None and _name(host) not in LOOPBACK:
+        if self.open and _name(host) not in LOOPBACK:
             raise DeniedError(
                 403, "a server without keys answers to 127.0.0.1 and localhost alone; make a key.", code="bad_host"
             )
@@ -100,30 +109,52 @@ def bearer(header: str | None) -> str | None:
 
 
 class BodyLimit:
-    """ASGI: answers 413 to a body that is larger than allowed, whether or not its length was announced."""
+    """ASGI: answers 413 to a body that is larger than allowed, whether or not its length was announced, and 408 to one that
+    does not come within `body_s`.   refused: told the status.
+    """
 
-    def __init__(self, app: Callable[[ASGI, Receive, Send], Awaitable[None]], *, most: int = MAX_BODY_BYTES) -> None:
-        self.app, self.most = app, most
+    def __init__(
+        self,
+        app: Callable[[ASGI, Receive, Send], Awaitable[None]],
+        *,
+        most: int = MAX_BODY_BYTES,
+        body_s: float = BODY_S,
+        refused: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.app, self.most, self.body_s, self.refused = app, most, body_s, refused
 
     async def __call__(self, scope: ASGI, receive: Receive, send: Send) -> None:
-        """Pass on what is small enough."""
+        """Pass on what is small enough, and comes."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self.most:
-            await _too_large(send, self.most)
+            await self._refuse(send, 413)
             return
-        seen, answered = 0, False
+        by = asyncio.get_running_loop().time() + self.body_s
+        seen, whole, answered = 0, False, False
 
         async def counted() -> ASGI:
-            nonlocal seen, answered
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.most and not answered:
+            nonlocal seen, whole, answered
+            if answered:
+                return {"type": "http.disconnect"}
+            if whole:  # who listens now waits for the client to leave, however long that takes
+                return await receive()
+            try:
+                async with asyncio.timeout_at(by):
+                    message = await receive()
+            except TimeoutError:
                 answered = True
-                await _too_large(send, self.most)
-            return {"type": "http.disconnect"} if answered else message
+                await self._refuse(send, 408)
+                return {"type": "http.disconnect"}
+            seen += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if seen > self.most:
+                answered = True
+                await self._refuse(send, 413)
+                return {"type": "http.disconnect"}
+            return message
 
         async def unless_answered(message: ASGI) -> None:
             if not answered:
@@ -131,9 +162,13 @@ class BodyLimit:
 
         await self.app(scope, counted, unless_answered)
 
-
-async def _too_large(send: Send, most: int) -> None:
-    body = b'{"error":{"message":"the body is larger than %d bytes.","type":"invalid_request_error","param":null,"code":"too_large"}}' % most  # fmt: skip
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    async def _refuse(self, send: Send, status: int) -> None:
+        self.refused(status)
+        message, code = {
+            408: (f"the body did not come within {self.body_s:g} s.", "timeout"),
+            413: (f"the body is larger than {self.most} bytes.", "too_large"),
+        }[status]
+        body = written(error_json(message, kind="invalid_request_error", code=code))
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

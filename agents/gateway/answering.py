@@ -11,7 +11,7 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -20,6 +20,7 @@ from agents.gateway.answers import AnswerCache, CachedAnswer
 from agents.gateway.costs import Cost
 from agents.gateway.events import (
     AnswerRecord,
+    Broken,
     ChatOptions,
     ChatRequest,
     Done,
@@ -41,6 +42,7 @@ from router.types import Route
 
 __all__ = [
     "AnswerRecord",
+    "Broken",
     "ChatOptions",
     "ChatRequest",
     "Done",
@@ -84,9 +86,9 @@ class Gateway:
             raise DataError(
                 f"no model for provider {', '.join(lacking)}; there is one for {', '.join(models) or 'none'}."
             )
-        cost = Cost(prices, today=today)
+        self.cost = Cost(prices, today=today)
         self.lanes: Mapping[str, Lane] = {
-            provider: Lane(model, provider=provider, settings=self.settings, cost=cost, clock=clock)
+            provider: Lane(model, provider=provider, settings=self.settings, cost=self.cost, clock=clock)
             for provider, model in models.items()
         }
         self.answers = AnswerCache(self.settings, clock=clock)
@@ -103,31 +105,24 @@ class Gateway:
         route: str,
         user: str,
         reuse: bool = True,
+        restarts: bool = True,
         on_record: Callable[[AnswerRecord], None] | None = None,
     ) -> AsyncGenerator[GatewayEvent, None]:
-        """The events of one answer: Started, pieces, Done; or Refused. Close it to stop paying for it.
+        """The events of one answer: Started, pieces, Done; or Refused, or Broken. Close it to stop paying for it.
 
         user: whose cache is asked; "" has none. A provider is told its hash only.   reuse: whether a repeat may be
-        served from the cache.   on_record: called with the record, however the answer ended, beside the gateway's own.
+        served from the cache.   restarts: whether an answer that breaks off may begin anew; else it ends in Broken, and
+        nobody is asked, or paid, for another.   on_record: called with the record, however the answer ended, beside the gateway's own.
         Raises DataError where there is no such route, and nothing for a fault of the upstreams.
         """
-        turn = Turn(chat, user=user, routes=self._chain(route), settings=self.settings, clock=self._clock)
-        try:
+        turn = Turn(
+            chat, user=user, routes=self._chain(route), settings=self.settings, clock=self._clock, restarts=restarts
+        )
+        with self._recorded(turn, on_record):
             async with aclosing(self._events(turn, reuse=reuse)) as events:
                 async for event in events:
                     yield event
-        except (GeneratorExit, asyncio.CancelledError):
-            self._finish(turn, "cancelled", on_record)
-            raise
-        except BaseException:
-            self._finish(turn, "failed", on_record)
-            raise
-        assert turn.ending is not None
-        record = self._finish(turn, turn.ending, on_record)
-        if record.ending == "refused":
-            yield Refused(why=str(turn.error), record=record)
-        else:
-            yield Done(record=record)
+        yield self._end(turn, on_record)
 
     def _chain(self, name: str) -> tuple[Route, ...]:
         if name not in self._routes:
@@ -136,39 +131,44 @@ class Gateway:
         return (route, *(self._routes[fallback] for fallback in route.fallback))
 
     async def _events(self, turn: Turn, *, reuse: bool) -> AsyncGenerator[GatewayEvent, None]:
+        """A repeat's answer, where it was given a moment ago; else what the models say, and at last what is said for them."""
         repeat = self.answers.fresh(turn.chat, user=turn.user, route=turn.requested.name) if reuse else None
         if repeat is not None:
             for event in turn.from_cache(repeat):
                 yield event
             return
-        self.budget.request()
-        for route in turn.routes:
-            async with aclosing(self._ask(turn, route)) as events:
-                async for event in events:
-                    yield event
-            if turn.ending is not None:
-                return
-        for event in self._last_resort(turn):
-            yield event
+        async with aclosing(self._tries(turn)) as tries:
+            async for route in tries:
+                async with self.lanes[route.provider].attempt(turn, route) as events:
+                    async for event in events:
+                        yield event
+        if turn.ending is None:
+            for event in self._last_resort(turn):
+                yield event
 
     def _last_resort(self, turn: Turn) -> Iterator[GatewayEvent]:
+        """What is said where no model answered: an answer from before, or that nobody answers."""
         answer = self.answers.stale(turn.chat, user=turn.user)
         return turn.fixed() if answer is None else turn.from_cache(answer)
 
-    async def _ask(self, turn: Turn, route: Route) -> AsyncGenerator[GatewayEvent, None]:
-        """Ask one route's model; the requested one's again where that makes sense and the budget has it."""
-        for retry in itertools.count(1):
-            if turn.limit_s(route) < self.settings.attempt_min_s:
-                return
-            async with aclosing(self.lanes[route.provider].attempt(turn, route)) as events:
-                async for event in events:
-                    yield event
-            if turn.ending is not None or turn.error is None or route is not turn.requested:
-                return
-            wait_s = self._retry_wait_s(turn, route, error=turn.error, retry=retry)
-            if wait_s is None:
-                return
-            await self._sleep(wait_s)
+    async def _tries(self, turn: Turn) -> AsyncGenerator[Route, None]:
+        """The routes to try until the turn has an ending, each when its time has come: the requested one, again where that
+        makes sense and the budget has it, then its fallbacks.
+        """
+        self.budget.request()
+        for route in turn.routes:
+            for retry in itertools.count(1):
+                if turn.limit_s(route) < self.settings.attempt_min_s:
+                    break
+                yield route
+                if turn.ending is not None:
+                    return
+                if turn.error is None or route is not turn.requested:
+                    break
+                wait_s = self._retry_wait_s(turn, route, error=turn.error, retry=retry)
+                if wait_s is None:
+                    break
+                await self._sleep(wait_s)
 
     def _retry_wait_s(self, turn: Turn, route: Route, *, error: ModelError, retry: int) -> float | None:
         wait_s = retry_wait_s(error, retry=retry, settings=self.settings, rng=self._rng)
@@ -191,6 +191,28 @@ class Gateway:
             simulated=answered.simulated,
         )
         self.answers.store(turn.chat, answer, user=turn.user)
+
+    @contextmanager
+    def _recorded(self, turn: Turn, on_record: Callable[[AnswerRecord], None] | None) -> Iterator[None]:
+        """Put an answer on record that does not come to its end."""
+        try:
+            yield
+        except (GeneratorExit, asyncio.CancelledError):
+            self._finish(turn, "cancelled", on_record)
+            raise
+        except BaseException:
+            self._finish(turn, "failed", on_record)
+            raise
+
+    def _end(self, turn: Turn, on_record: Callable[[AnswerRecord], None] | None) -> Done | Refused | Broken:
+        """Put an answer on record that has come to its end; the event that says which."""
+        assert turn.ending is not None
+        record = self._finish(turn, turn.ending, on_record)
+        if record.ending == "refused":
+            return Refused(why=str(turn.error), record=record)
+        if record.ending == "broken":
+            return Broken(why=turn.why, record=record)
+        return Done(record=record)
 
     def _finish(self, turn: Turn, ending: Ending, on_record: Callable[[AnswerRecord], None] | None) -> AnswerRecord:
         if ending == "model":

@@ -10,9 +10,12 @@ import numpy as np
 
 from agents.doors.guard import LOOPBACK, Guard
 from agents.gateway.answering import Gateway
-from agents.gateway.deciding import Decider, Exploration, Held, LabelBundle, load_held
+from agents.gateway.deciding import Decider
 from agents.gateway.decision_log import DecisionLog
+from agents.gateway.exploring import Exploration
+from agents.gateway.held import Held, LabelBundle
 from agents.gateway.keys import KeyStore
+from agents.gateway.loading import Form, load_held
 from agents.gateway.metrics import Metrics
 from agents.gateway.service import Service
 from agents.gateway.tracing import Tracing
@@ -26,18 +29,17 @@ LOG, KEYS = "decisions.sqlite", "keys.sqlite"
 
 
 def guard_of(state: Path, *, host: str) -> Guard:
-    """Keys where the state directory has some; none only for a server that listens on loopback alone.
+    """The door with the keys of the state directory. Without any it is open, until one is made there.
 
-    Raises DataError for another host without keys.
+    Raises DataError for a host beside loopback without keys.
     """
-    path = state / KEYS
-    store = KeyStore(path) if path.exists() else None
-    if host not in LOOPBACK and (store is None or not store.list()):
+    store = KeyStore(state / KEYS)
+    if host not in LOOPBACK and not store.locked:
         raise DataError(
             f"--host {host} would let others in, and there is no API key; wanted one. Make it with"
             f" `weighbridge keys create NAME --state {state}`."
         )
-    return Guard(keys=store if store is not None and store.list() else None)
+    return Guard(keys=store)
 
 
 def assemble(
@@ -47,13 +49,17 @@ def assemble(
     simulated: bool,
     providers: Path | None = None,
     keep_text: bool = False,
+    form: Form = "auto",
     explore: float = 0.0,
     provider: str = "openai",
     environ: Mapping[str, str] | None = None,
     seed: int | None = None,
 ) -> Service:
-    """Open everything. provider: of a router over models, who serves them. Raises BundleError, EncoderError or DataError before anything listens."""
-    held = load_held(bundle)
+    """Open everything. provider: of a router over models, who serves them.   form: see `load_held`.
+
+    Raises BundleError, EncoderError or DataError before anything listens.
+    """
+    held = load_held(bundle, form=form)
     routes = routes_of(held, provider=provider)
     names = list(dict.fromkeys(route.provider for route in routes))
     models: dict[str, Model] = open_providers(
@@ -70,12 +76,21 @@ def assemble(
             )
 
     state.mkdir(parents=True, exist_ok=True)
+    decider = Decider(
+        held,
+        safe=held.safe,
+        rng=np.random.default_rng(seed),
+        exploration=Exploration(rate=explore),
+        form=form,
+        check=check,
+    )
+    metrics.watch(decider.reader.pool)
+    gateway = Gateway(routes, models, prices=read_prices())
+    gateway.cost.warm(dict.fromkeys(route.model for route in routes))
     return Service(
         routes=routes,
-        decider=Decider(
-            held, safe=held.safe, rng=np.random.default_rng(seed), exploration=Exploration(rate=explore), check=check
-        ),
-        gateway=Gateway(routes, models, prices=read_prices()),
+        decider=decider,
+        gateway=gateway,
         models=models,
         log=DecisionLog(state / LOG, keep_text=keep_text),
         metrics=metrics,
@@ -90,7 +105,7 @@ def routes_of(held: Held, *, provider: str) -> tuple[Route, ...]:
     Such a model falls back on the strongest one, and the strongest on the one before it.
     """
     if isinstance(held, LabelBundle):
-        return held.router.table.routes
+        return held.table.routes
     others = [name for name in held.routes if name != held.safe]
     return tuple(
         Route(

@@ -7,32 +7,21 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
 
-from agents.gateway.costs import Cost, same_model
+from agents.gateway.attempt_record import NOTHING, REFUSALS, AttemptRecord, CostRule, Outcome, not_sent
+from agents.gateway.costs import Cost
+from agents.gateway.inbox import Inbox
 from agents.models.protocol import Model
 from agents.types import Event, Finished, ModelRequest, TextDelta, ToolCallDelta
 from router.errors import ModelError
 from router.prices import Usage
 from router.types import Route
 
+__all__ = ["Attempt", "AttemptRecord", "Delta", "Limits", "not_sent"]
+
 logger = logging.getLogger(__name__)
 
 Delta = TextDelta | ToolCallDelta
-Outcome = Literal[
-    "ok",
-    "overloaded",
-    "rate_limited",
-    "timeout",
-    "unreachable",
-    "broken_stream",
-    "unauthorised",
-    "bad_request",
-    "cancelled",
-    "circuit_open",
-    "bulkhead_full",
-]
-NOT_SENT = ("circuit_open", "bulkhead_full")
 READ_AHEAD = 16  # events: what may lie between the provider and a slow reader
 
 
@@ -44,42 +33,6 @@ class Limits:
     between_events_s: float
     total_s: float
     close_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRecord:
-    """What became of one attempt. model: the one asked; served_model: the one that answered, as far as it said so.
-
-    outcome: "ok", the kind of the ModelError, "cancelled" where the reader left, or why it was never sent. usage and
-    cost_usd: None where they are not known, with cost_reason saying why; only what was not sent is known to cost nothing.
-    first_event_ms: None where nothing came.   streamed: whether anything was passed on to the reader.
-    """
-
-    route: str
-    model: str
-    provider: str
-    outcome: Outcome
-    served_model: str | None = None
-    usage: Usage | None = None
-    cost_usd: float | None = None
-    cost_reason: str | None = None
-    latency_ms: float = 0.0
-    first_event_ms: float | None = None
-    streamed: bool = False
-    simulated: bool = False
-
-    @property
-    def other_model(self) -> bool:
-        """Whether another model answered than the one that was asked."""
-        return self.served_model is not None and not same_model(asked=self.model, served=self.served_model)
-
-
-def not_sent(route: Route, outcome: Literal["circuit_open", "bulkhead_full"]) -> AttemptRecord:
-    """The record of an attempt that was not made."""
-    none = Usage(input_tokens=0, output_tokens=0)
-    return AttemptRecord(
-        route=route.name, model=route.model, provider=route.provider, outcome=outcome, usage=none, cost_usd=0.0
-    )
 
 
 class Attempt:
@@ -97,7 +50,7 @@ class Attempt:
         self._route = route
         self._limits = limits
         self._clock = clock
-        self._events: asyncio.Queue[Event | ModelError] = asyncio.Queue(READ_AHEAD)
+        self._inbox: Inbox[Event | ModelError] = Inbox(READ_AHEAD)
         self._closing = False
         self._waited_s = 0.0
         self._first_event_s: float | None = None
@@ -111,28 +64,29 @@ class Attempt:
         began = self._clock()
         reader = asyncio.create_task(self._read())
         try:
-            while self.finished is None:
-                event = await self._next()
-                if not isinstance(event, Finished) and not _says_something(event):
+            while self._inbox or await self._something():
+                event = self._inbox.take()
+                if isinstance(event, ModelError):
+                    self.error = event
+                    break
+                if isinstance(event, Delta) and not _says_something(event):
                     continue
                 if self._first_event_s is None:
                     self._first_event_s = self._clock() - began
                 if isinstance(event, Finished):
                     self.finished = event
-                else:
-                    self.streamed = True
-                    yield event
-        except ModelError as err:
-            self.error = err
+                    break
+                self.streamed = True
+                yield event
         finally:
             self._latency_s = self._clock() - began
+            self._inbox.close()
             await self._close(reader)
 
     def record(self, cost: Cost) -> AttemptRecord:
         """What became of it."""
-        usage = self.finished.usage if self.finished else None
         served = self.finished.model if self.finished else None
-        cost_usd, reason = cost.of(usage, asked=self._route.model, served=served, tier=self._route.tier)
+        usage, cost_usd, rule, reason = self._paid(cost, served)
         return AttemptRecord(
             route=self._route.name,
             model=self._route.model,
@@ -141,6 +95,7 @@ class Attempt:
             served_model=served,
             usage=usage,
             cost_usd=cost_usd,
+            cost_rule=rule,
             cost_reason=reason,
             latency_ms=self._latency_s * 1e3,
             first_event_ms=None if self._first_event_s is None else self._first_event_s * 1e3,
@@ -158,36 +113,38 @@ class Attempt:
         outcome: Outcome = self.error.kind  # type: ignore[assignment]  # ModelError.KINDS are all among them
         return outcome
 
-    async def _next(self) -> Event:
-        """The next event. Only waiting for the provider counts as time, not what the reader does in between."""
-        item = await self._wait() if self._events.empty() else self._events.get_nowait()
-        if isinstance(item, ModelError):
-            raise item
-        return item
+    def _paid(self, cost: Cost, served: str | None) -> tuple[Usage | None, float | None, CostRule | None, str | None]:
+        """Usage and dollars, why they are known, and why not."""
+        if self.error is not None and self.error.kind in REFUSALS and self._first_event_s is None:
+            return NOTHING, 0.0, "refused", None
+        usage = self.finished.usage if self.finished else None
+        cost_usd, reason = cost.of(usage, asked=self._route.model, served=served, tier=self._route.tier)
+        return usage, cost_usd, None if cost_usd is None else "usage", reason
 
-    async def _wait(self) -> Event | ModelError:
-        if self._first_event_s is None:
-            what, limit_s = "for a first event", self._limits.first_event_s - self._waited_s
-        else:
-            what, limit_s = "for the next event", self._limits.between_events_s
-        left_s = self._limits.total_s - self._waited_s
-        if left_s < limit_s:
-            what, limit_s = "for the end", left_s
-        before = self._clock()
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._events.get()
-        except TimeoutError as err:
-            raise self._failure(f"silent for {limit_s:.1f} s, waiting {what}", kind="timeout") from err
-        finally:
-            self._waited_s += self._clock() - before
+    async def _something(self) -> bool:
+        """Wait for the provider, which is all that counts as time: what the reader does in between does not.
+
+        False where it takes too long; `error` then says so.
+        """
+        limits, before = self._limits, self._clock()
+        first = self._first_event_s is None
+        usual_s = limits.first_event_s - self._waited_s if first else limits.between_events_s
+        limit_s = min(usual_s, limits.total_s - self._waited_s)
+        came = await self._inbox.item(limit_s)
+        self._waited_s += self._clock() - before
+        if not came:
+            what = "the end" if limit_s < usual_s else "a first event" if first else "the next event"
+            self.error = self._failure(f"silent for {limit_s:.1f} s, waiting for {what}", kind="timeout")
+        return came
 
     async def _read(self) -> None:
         """Read the stream to its end and close it; hand over the events, then why there are no more."""
         try:
             async with aclosing(self._model.stream(self._request)) as stream:
                 async for event in stream:
-                    await self._events.put(event)
+                    if self._inbox.full:
+                        await self._inbox.room()
+                    self._inbox.put(event)
                     if isinstance(event, Finished):
                         return
             failure = self._failure("the stream ended before the answer did", kind="broken_stream")
@@ -200,15 +157,16 @@ class Attempt:
         except Exception as err:  # a provider's library may raise anything; for the person it is all one: no answer
             logger.error("route %s: %s raised %s", self._route.name, self._route.provider, type(err).__qualname__)
             failure = self._failure(f"{type(err).__qualname__} in the stream", kind="broken_stream")
-        await self._events.put(failure)
+        self._inbox.put(failure)
 
     async def _close(self, reader: asyncio.Task[None]) -> None:
         """Close the stream upstream. A stream that is at its end closes itself; neither may take long."""
         self._closing = True
         if self.finished is None:
             reader.cancel()
-        done, _ = await asyncio.wait({reader}, timeout=self._limits.close_s)
-        if not done:
+        if not reader.done():
+            await asyncio.wait({reader}, timeout=self._limits.close_s)
+        if not reader.done():
             reader.cancel()
             logger.warning("route %s: %s does not let go of a stream", self._route.name, self._route.provider)
 

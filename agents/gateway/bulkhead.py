@@ -31,13 +31,15 @@ class Bulkhead:
 
         Raises ModelError(kind="overloaded"): at once where the line is full, else when the time is over.
         """
-        await self._enter(min(wait_s, self._settings.bulkhead_wait_s))
+        await self.enter(wait_s=wait_s)
         try:
             yield
         finally:
-            self._leave()
+            self.leave()
 
-    async def _enter(self, wait_s: float) -> None:
+    async def enter(self, *, wait_s: float) -> None:
+        """Take a slot, as `slot` does; whoever had one calls `leave`."""
+        wait_s = min(wait_s, self._settings.bulkhead_wait_s)
         if self.active < self._settings.bulkhead_attempts:
             self.active += 1
             return
@@ -50,14 +52,14 @@ class Bulkhead:
                 await place
         except BaseException as err:
             if place.done() and not place.cancelled():  # the slot was given in the moment of giving up: pass it on
-                self._leave()
+                self.leave()
             else:
                 self._line.remove(place)
             if isinstance(err, TimeoutError):
                 raise self._full(f"and none came free in {wait_s:g} s") from err
             raise
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Give the slot to the first who still waits; it stays taken then."""
         for place in self._line:
             if not place.done():  # a place whose owner was cancelled stays in line until its owner has run

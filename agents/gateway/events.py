@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agents.gateway.attempt import AttemptRecord, Delta
+from agents.gateway.attempt import Delta
+from agents.gateway.attempt_record import AttemptRecord
 from agents.types import FinishReason, Json, Message, ModelRequest, ToolSpec
 from router.errors import DataError
 from router.prices import Usage
 
 Source = Literal["model", "cache", "fixed"]
-Ending = Literal["model", "cached", "fixed", "refused", "cancelled", "failed"]
+Ending = Literal["model", "cached", "fixed", "refused", "broken", "cancelled", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +90,10 @@ class Piece:
 class AnswerRecord:
     """What became of one request. requested: the route that was asked for; route: the one that answered, or the same.
 
-    ending: how it ended; "refused" is the caller's fault, "cancelled" means that the reader left, "failed" is a fault of
-    ours. usage and cost_usd: the sums over all attempts, None where one of them is not known; cost_reason then says why,
-    and known_cost_usd is what is known of it. first_token_ms: to the first piece passed on, None where there was none.
+    ending: how it ended; "refused" is the caller's fault, "broken" an answer that broke off where none could begin anew,
+    "cancelled" means that the reader left, "failed" is a fault of ours. usage and cost_usd: the sums over all attempts, None
+    where one of them is not known; cost_reason then says why, and known_cost_usd is what is known of it. first_token_ms: to
+    the first piece passed on, None where there was none.
     """
 
     requested: str
@@ -169,4 +171,12 @@ class Refused:
     record: AnswerRecord
 
 
-GatewayEvent = Started | Piece | Restarted | Done | Refused
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """The answer broke off after its first piece, for a reader who takes no new beginning. why: what befell it."""
+
+    why: str
+    record: AnswerRecord
+
+
+GatewayEvent = Started | Piece | Restarted | Done | Refused | Broken

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agents.gateway.deciding import SUCCESS
+from agents.gateway.choice import SUCCESS
 from agents.gateway.decision_log import KEEP_TEXT, LoggedDecision, read_log
 from router.dataset import query_to_row
 from router.errors import DataError

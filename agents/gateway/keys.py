@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import hmac
 import os
 import re
 import secrets
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
+from agents.gateway.known_keys import KnownKeys
 from router.errors import DataError
 
 Scope = Literal["chat", "route", "admin"]
@@ -61,7 +61,7 @@ def new_secret() -> str:
 class KeyStore:
     """Keys in one file, which is made with mode 0600 where it is missing. Several processes may share it.
 
-    Every call reads the file, so a key that another process revokes is refused at once. clock: seconds since the epoch.
+    What another process changes holds from the next call on: a revoked key is refused at once. clock: seconds since the epoch.
     Raises DataError for a file that others may read, that holds something else, or of a newer version.
     """
 
@@ -84,6 +84,15 @@ class KeyStore:
                 raise DataError(f"{path}: holds something else; wanted a file of keys, or a new name.")
             connection.execute(SCHEMA)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._known = KnownKeys(path, self._rows)
+
+    @property
+    def locked(self) -> bool:
+        """Whether there is a key, or ever was: a revoked one is remembered. Raises DataError where the file is gone."""
+        try:
+            return len(self._known) > 0
+        except OSError as err:
+            raise self._unusable(err) from err
 
     def create(self, name: str, *, scopes: Collection[Scope], rate_per_minute: int) -> str:
         """Make a key and return its secret, which is never shown again. The name of a revoked key may be used anew.
@@ -108,15 +117,15 @@ class KeyStore:
         return secret
 
     def verify(self, secret: str) -> KeyInfo | None:
-        """The valid key that has this secret, or None. Takes as long whether and wherever it matches."""
-        given = _hash(secret)
-        found: KeyInfo | None = None
-        with self._open() as connection:
-            rows = connection.execute(f"SELECT sha256, {FIELDS} FROM keys WHERE revoked_at IS NULL").fetchall()  # noqa: S608
-        for sha256, *fields in rows:
-            if hmac.compare_digest(given, sha256):
-                found = _info(fields)
-        return found
+        """The valid key that has this secret, or None. Nothing is read where the file has not changed.
+
+        How long it takes tells nothing of any key. Raises DataError where the file cannot be read.
+        """
+        try:
+            found = self._known.get(_hash(secret))
+        except OSError as err:
+            raise self._unusable(err) from err
+        return None if found is None or found.revoked_at is not None else found
 
     def revoke(self, name: str) -> None:
         """Refuse a key from now on; it stays in the list. Raises DataError where no valid key has the name."""
@@ -133,6 +142,11 @@ class KeyStore:
         with self._open() as connection:
             return tuple(_info(row) for row in connection.execute(f"SELECT {FIELDS} FROM keys ORDER BY name"))  # noqa: S608
 
+    def _rows(self) -> Iterator[tuple[str, KeyInfo]]:
+        with self._open() as connection:
+            for sha256, *fields in connection.execute(f"SELECT sha256, {FIELDS} FROM keys"):  # noqa: S608
+                yield sha256, _info(fields)
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """One transaction: written whole when the block ends well, not at all when it does not."""
@@ -140,7 +154,10 @@ class KeyStore:
             with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_S)) as connection, connection:
                 yield connection
         except sqlite3.DatabaseError as err:
-            raise DataError(f"{self.path}: cannot be used ({err}); wanted a file of keys, or a new name.") from err
+            raise self._unusable(err) from err
+
+    def _unusable(self, err: Exception) -> DataError:
+        return DataError(f"{self.path}: cannot be used ({err}); wanted a file of keys, or a new name.")
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds")

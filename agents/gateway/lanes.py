@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 
-from agents.gateway.attempt import Attempt, Limits, not_sent
+from agents.gateway.attempt import Attempt, Limits
+from agents.gateway.attempt_record import not_sent
 from agents.gateway.breaker import Breaker, Permit, Verdict
 from agents.gateway.bulkhead import Bulkhead
 from agents.gateway.costs import Cost
@@ -35,47 +36,62 @@ class Lane:
         self._clock = clock
         self._locked_out = False
 
-    async def attempt(self, turn: Turn, route: Route) -> AsyncGenerator[GatewayEvent, None]:
-        """One attempt, if breaker and bulkhead let it through. Raises nothing: `turn` knows what became of it."""
-        by = self._clock() + turn.limit_s(route)
-        if self.breaker.state == "open":
-            turn.skipped(not_sent(route, "circuit_open"))
-            return
-        try:
-            async with self.bulkhead.slot(wait_s=by - self._clock()):
-                permit = self.breaker.admit()
-                if permit is None:
-                    turn.skipped(not_sent(route, "circuit_open"))
-                    return
-                async with aclosing(self._send(turn, route, permit=permit, limit_s=by - self._clock())) as events:
-                    async for event in events:
-                        yield event
-        except ModelError as err:  # of the bulkhead: an attempt keeps its own
-            logger.info("route %s: %s", route.name, err)
-            turn.skipped(not_sent(route, "bulkhead_full"))
+    @asynccontextmanager
+    async def attempt(self, turn: Turn, route: Route) -> AsyncGenerator[AsyncIterator[GatewayEvent], None]:
+        """The events of one attempt, to be read within the block: none where breaker or bulkhead do not let it through.
 
-    async def _send(
-        self, turn: Turn, route: Route, *, permit: Permit, limit_s: float
-    ) -> AsyncGenerator[GatewayEvent, None]:
+        `turn` knows at the end of the block what became of it.
+        """
+        by = self._clock() + turn.limit_s(route)
+        permit = await self._admitted(turn, route, by=by)
+        if permit is None:
+            yield _none()
+            return
+        limit_s = by - self._clock()
         request = turn.chat.to_model(route.model, user=_hash(turn.user))
         attempt = Attempt(self._model, request, route=route, limits=self._limits(limit_s), clock=self._clock)
-        begun = False
         try:
-            async with aclosing(attempt.deltas()) as deltas:
-                async for delta in deltas:
-                    if not begun:
-                        begun = True
-                        self.breaker.speaks(permit)
-                        yield self._speaks(turn, route)
-                    yield turn.piece(delta)
+            async with aclosing(self._events(attempt, turn, route, permit)) as events:
+                yield events
         finally:
+            self.bulkhead.leave()
             self.breaker.settle(permit, self._verdict(attempt, limit_s))
             turn.after(attempt, attempt.record(self._cost))
             self._log(attempt, route)
-        if attempt.finished is not None and not begun:
-            yield self._speaks(turn, route)
 
-    def _speaks(self, turn: Turn, route: Route) -> Started | Restarted:
+    async def _events(
+        self, attempt: Attempt, turn: Turn, route: Route, permit: Permit
+    ) -> AsyncGenerator[GatewayEvent, None]:
+        """Who speaks, with the first piece or at the end of an answer without any, and the pieces."""
+        begun = False
+        async with aclosing(attempt.deltas()) as deltas:
+            async for delta in deltas:
+                if not begun:
+                    begun = True
+                    yield self._begins(turn, route, permit)
+                yield turn.piece(delta)
+        if attempt.finished is not None and not begun:
+            yield self._begins(turn, route, permit)
+
+    async def _admitted(self, turn: Turn, route: Route, *, by: float) -> Permit | None:
+        """Leave to make one attempt, with a slot of the bulkhead; None, and `turn` knows why, where there is none."""
+        if self.breaker.state == "open":
+            turn.skipped(not_sent(route, "circuit_open"))
+            return None
+        try:
+            await self.bulkhead.enter(wait_s=by - self._clock())
+        except ModelError as err:
+            logger.info("route %s: %s", route.name, err)
+            turn.skipped(not_sent(route, "bulkhead_full"))
+            return None
+        permit = self.breaker.admit()
+        if permit is None:
+            self.bulkhead.leave()
+            turn.skipped(not_sent(route, "circuit_open"))
+        return permit
+
+    def _begins(self, turn: Turn, route: Route, permit: Permit) -> Started | Restarted:
+        self.breaker.speaks(permit)
         return turn.speaks(route.name, model=route.model, provider=route.provider, simulated=self._model.simulated)
 
     def _limits(self, first_event_s: float) -> Limits:
@@ -105,6 +121,13 @@ class Lane:
             logger.info("route %s: %s", route.name, attempt.outcome)
         elif attempt.finished is not None:
             self._locked_out = False
+
+
+async def _none() -> AsyncGenerator[GatewayEvent, None]:
+    """No event."""
+    nothing: tuple[GatewayEvent, ...] = ()
+    for event in nothing:
+        yield event
 
 
 def _hash(user: str) -> str | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agents.gateway.answering import AnswerRecord
+    from agents.gateway.pool import Pool
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -51,31 +54,40 @@ class Metrics:
             "weighbridge_refused_total", "Requests refused at the door, by status.", ["status"], **made
         )
 
+        self.waiting = Gauge("weighbridge_classifier_waiting", "Messages in line for the classifier.", **made)
+        self.stuck = Gauge("weighbridge_classifier_stuck", "Classifier calls that have not come back.", **made)
+        self._of: Callable[..., Any] = cache(lambda metric, *labels: metric.labels(*labels))  # as few as labels are
+
+    def watch(self, pool: Pool) -> None:
+        """Show how a pool of classifiers does, whenever somebody looks."""
+        self.waiting.set_function(lambda: pool.waiting)
+        self.stuck.set_function(lambda: pool.stuck)
+
     def decided(self, route: str, rule: str, seconds: float) -> None:
         """Count one decision."""
-        self.decisions.labels(route, rule).inc()
+        self._of(self.decisions, route, rule).inc()
         self.decide_seconds.observe(seconds)
 
     def answered(self, record: AnswerRecord) -> None:
         """Count one answer and its attempts."""
         kind = "fallback" if record.ending == "model" and record.route != record.requested else record.ending
-        self.answers.labels(record.route, kind).inc()
-        self.answer_seconds.labels(record.route).observe(record.latency_ms / 1000.0)
+        self._of(self.answers, record.route, kind).inc()
+        self._of(self.answer_seconds, record.route).observe(record.latency_ms / 1000.0)
         if record.first_token_ms is not None:
-            self.first_token_seconds.labels(record.route).observe(record.first_token_ms / 1000.0)
+            self._of(self.first_token_seconds, record.route).observe(record.first_token_ms / 1000.0)
         if record.cost_usd is None:
-            self.unpriced.labels(record.route).inc()
+            self._of(self.unpriced, record.route).inc()
         else:
-            self.usd.labels(record.route).inc(record.cost_usd)
+            self._of(self.usd, record.route).inc(record.cost_usd)
         for attempt in record.attempts:
-            self.attempts.labels(attempt.provider, attempt.model, attempt.outcome).inc()
+            self._of(self.attempts, attempt.provider, attempt.model, attempt.outcome).inc()
             if attempt.usage is not None:
                 for what, count in (
                     ("input", attempt.usage.input_tokens),
                     ("output", attempt.usage.output_tokens),
                     ("cache_read", attempt.usage.cache_read_tokens),
                 ):
-                    self.tokens.labels(attempt.provider, attempt.model, what).inc(count)
+                    self._of(self.tokens, attempt.provider, attempt.model, what).inc(count)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

@@ -6,27 +6,26 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from agents.gateway.answering import AnswerRecord, ChatRequest, Gateway, GatewayEvent
+from agents.gateway.attempt_record import attempt_json
 from agents.gateway.deciding import Decider, DeciderView, RouteChoice, parse_alias
-from agents.gateway.decision_log import DecisionLog
+from agents.gateway.decision_log import DecisionLog, NotRecordedError, UnknownDecisionError
+from agents.gateway.loops import Loops, loop_of
 from agents.gateway.metrics import Metrics
 from agents.gateway.tracing import Tracing
 from agents.models.protocol import Model
-from router.errors import DataError, WeighbridgeError
+from router.errors import DataError
 from router.rows import text_problem
 from router.types import Route
 
+__all__ = ["AUTO", "Decided", "NotRecordedError", "Service", "TurnEvent", "UnknownDecisionError"]
+
 AUTO = "auto"
 END_S = 2.0  # closing a stream upstream is a matter of milliseconds
-
-
-class NotRecordedError(WeighbridgeError):
-    """A decision could not be put on record, so nothing is answered: the disk's fault, not the caller's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ class Service:
         self.models = dict(models)
         self.metrics, self.tracing, self.followed = metrics, tracing, followed
         self._timer = timer
-        self._finishing: set[asyncio.Task[None]] = set()
+        self._loops = Loops()
         self._answering, self._idle = 0, asyncio.Event()
         self._idle.set()
 
@@ -75,37 +74,35 @@ class Service:
         return [AUTO, *(route.name for route in self.routes)]
 
     async def decide(self, texts: Sequence[str], *, asked: str, principal: str) -> list[RouteChoice]:
-        """Decide messages without answering them; each is put on record. Raises DataError for a text that is no query."""
+        """Decide messages without answering them; each is put on record.
+
+        Raises DataError for a text that is no query, NotRecordedError where the disk fails.
+        """
         for position, text in enumerate(texts, start=1):
             if problem := text_problem(text):
                 raise DataError(f"message {position} of {len(texts)} {problem}.")
         chooser, pinned = self._chooser(asked)
         started = self._timer()
         choices = await chooser.choose_many(texts, pinned=pinned)
-        rows = (
-            self.log.decided(choice, user=principal, query=text) for choice, text in zip(choices, texts, strict=True)
-        )
-        try:
-            await asyncio.gather(*rows)
-        except DataError as err:
-            raise NotRecordedError(str(err)) from err
-        each = (self._timer() - started) / max(1, len(texts))
-        for choice in choices:
-            self.metrics.decided(choice.route, choice.rule, each)
+        await self._recorded(choices, texts, principal=principal, started=started)
         return choices
 
-    async def turn(self, chat: ChatRequest, *, asked: str, principal: str) -> AsyncGenerator[TurnEvent, None]:
+    async def turn(
+        self, chat: ChatRequest, *, asked: str, principal: str, restarts: bool = True
+    ) -> AsyncGenerator[TurnEvent, None]:
         """Decide the last user message, then answer. The first event is `Decided`; see `Gateway.answer` for the others.
 
-        Raises DataError for a model name that is nobody's, and a conversation without a user's message.
+        restarts: whether the reader takes a new beginning where an answer breaks off.   Raises DataError for a model name
+        that is nobody's, and a conversation without a user's message.
         """
-        said = [message.text for message in chat.messages if message.role == "user"]
-        if not said:
-            raise DataError("the conversation holds no message of role user; wanted one to decide on.")
-        (choice,) = await self.decide(said[-1:], asked=asked, principal=principal)
+        choice = await self._decide_last(chat, asked=asked, principal=principal)
         yield Decided(choice=choice)
         answer = self.gateway.answer(
-            chat, route=choice.route, user=principal, on_record=partial(self._finish, choice.decision_id)
+            chat,
+            route=choice.route,
+            user=principal,
+            restarts=restarts,
+            on_record=partial(self._finish, choice.decision_id),
         )
         self._answering += 1
         self._idle.clear()
@@ -119,7 +116,10 @@ class Service:
                 self._idle.set()
 
     async def feedback(self, decision_id: str, *, score: float | None, labels: Mapping[str, str] | None) -> None:
-        """Join a person's word to a decision. Raises DataError for an unknown id."""
+        """Join a person's word to a decision.
+
+        Raises UnknownDecisionError, DataError for a word that is none, NotRecordedError where the disk fails.
+        """
         await self.log.feedback(decision_id, score=score, labels=labels)
 
     async def watch(self) -> None:
@@ -135,12 +135,43 @@ class Service:
         with suppress(TimeoutError):
             async with asyncio.timeout(END_S):
                 await self._idle.wait()
-        while self._finishing:
-            await asyncio.gather(*self._finishing, return_exceptions=True)
         await self.log.close()
         self.decider.close()
         for model in self.models.values():
             await model.close()
+
+    async def _decide_last(self, chat: ChatRequest, *, asked: str, principal: str) -> RouteChoice:
+        """The decision on the user's last message, on record; a tool loop's is the one that it began with."""
+        said = [message.text for message in chat.messages if message.role == "user"]
+        if not said:
+            raise DataError("the conversation holds no message of role user; wanted one to decide on.")
+        if problem := text_problem(said[-1]):
+            raise DataError(f"the last message of role user {problem}.")
+        chooser, pinned = self._chooser(asked)
+        started = self._timer()
+        loop = loop_of(chat, asked=asked, principal=principal)
+        begun_with = self._loops.of(loop) if loop is not None else None
+        if begun_with is not None:
+            choice = replace(begun_with, decision_id=self.decider.new_id(), cached=True)
+        else:  # of a loop that began elsewhere nobody knows what was drawn: it is not drawn again
+            fresh = loop is None or not loop.begun
+            choice = await chooser.choose(said[-1], said[:-1], pinned=pinned, explore=fresh)
+        if loop is not None:
+            self._loops.keep(loop, choice)
+        await self._recorded([choice], said[-1:], principal=principal, started=started)
+        return choice
+
+    async def _recorded(
+        self, choices: Sequence[RouteChoice], texts: Sequence[str], *, principal: str, started: float
+    ) -> None:
+        """Put decisions on record, all in one commit where that can be, and count them."""
+        rows = [
+            self.log.decided(choice, user=principal, query=text) for choice, text in zip(choices, texts, strict=True)
+        ]
+        await (rows[0] if len(rows) == 1 else asyncio.gather(*rows))
+        each = (self._timer() - started) / max(1, len(choices))
+        for choice in choices:
+            self.metrics.decided(choice.route, choice.rule, each)
 
     def _chooser(self, asked: str) -> tuple[Decider | DeciderView, str | None]:
         """Who decides, and the route that was asked for by name."""
@@ -155,19 +186,13 @@ class Service:
         )
 
     def _finish(self, decision_id: str, record: AnswerRecord) -> None:
-        """Complete the row without holding up the answer; `close` waits for those that are under way."""
+        """Complete the row; nobody waits for the disk."""
         self.metrics.answered(record)
         self.tracing.record(decision_id, record)
-        task = asyncio.get_running_loop().create_task(self._completed(decision_id, record))
-        self._finishing.add(task)
-        task.add_done_callback(self._finishing.discard)
-
-    async def _completed(self, decision_id: str, record: AnswerRecord) -> None:
-        attempts: list[dict[str, Any]] = [asdict(attempt) for attempt in record.attempts]  # Any: JSON
-        await self.log.finished(
+        self.log.finished(
             decision_id,
             served_model=record.served_model,
-            attempts=attempts,
+            attempts=[attempt_json(attempt) for attempt in record.attempts],
             tokens=record.usage,
             cost_usd=record.cost_usd,
             latency_ms=record.latency_ms,

@@ -23,11 +23,18 @@ class Tracing:
     def __init__(self, provider: Any = None, *, clock: Callable[[], int] = time.time_ns) -> None:  # Any: of the API
         from opentelemetry import trace
 
+        self._global = provider is None
         self._tracer = trace.get_tracer("weighbridge", tracer_provider=provider)
         self._api, self._clock = trace, clock
 
+    def _unheard(self) -> bool:
+        """Whether nobody has set up an SDK (yet): then there is nothing to write, and nothing is made for it."""
+        return self._global and isinstance(self._api.get_tracer_provider(), self._api.ProxyTracerProvider)
+
     def record(self, decision_id: str, record: AnswerRecord) -> None:
         """The span of one answer and its attempts, which are laid one after another up to now."""
+        if self._unheard():
+            return
         end = self._clock()
         start = end - round(record.latency_ms * NANOSECONDS)
         span = self._tracer.start_span(

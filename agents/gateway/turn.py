@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from agents.gateway.answers import CachedAnswer
-from agents.gateway.attempt import Attempt, AttemptRecord, Delta
+from agents.gateway.attempt import Attempt, Delta
+from agents.gateway.attempt_record import AttemptRecord
 from agents.gateway.events import AnswerRecord, ChatRequest, Ending, GatewayEvent, Piece, Restarted, Source, Started
 from agents.gateway.settings import Settings
 from agents.types import FinishReason, TextDelta
@@ -16,11 +17,19 @@ from router.types import Route
 class Turn:
     """One request, from its question to its record. routes: the requested one, then its fallbacks.
 
-    ending: None until the end is known.   error: why the last attempt failed; None where it did not, or was not sent.
+    restarts: whether an answer that broke may begin anew.   ending: None until the end is known.   error: why the last
+    attempt failed; None where it did not, or was not sent.   why: what befell the answer that broke last.
     """
 
     def __init__(
-        self, chat: ChatRequest, *, user: str, routes: tuple[Route, ...], settings: Settings, clock: Callable[[], float]
+        self,
+        chat: ChatRequest,
+        *,
+        user: str,
+        routes: tuple[Route, ...],
+        settings: Settings,
+        clock: Callable[[], float],
+        restarts: bool = True,
     ) -> None:
         self.chat = chat
         self.user = user
@@ -28,12 +37,13 @@ class Turn:
         self.attempts: list[AttemptRecord] = []
         self.ending: Ending | None = None
         self.error: ModelError | None = None
+        self.why = ""
+        self._restarts = restarts
         self._settings = settings
         self._clock = clock
         self._began = clock()
         self._first_by = self._began + settings.failover_s
         self._speaker: Started | Restarted | None = None
-        self._why = ""
         self._deltas: list[Delta] = []
         self._first_token_at: float | None = None
         self._served_model: str | None = None
@@ -62,7 +72,7 @@ class Turn:
             self._speaker = Started(route=route, model=model, provider=provider, simulated=simulated, source=source)
         else:
             self._speaker = Restarted(
-                route=route, model=model, provider=provider, simulated=simulated, source=source, why=self._why
+                route=route, model=model, provider=provider, simulated=simulated, source=source, why=self.why
             )
         return self._speaker
 
@@ -88,8 +98,10 @@ class Turn:
             self._served_model, self._finish_reason = attempt.finished.model, attempt.finished.reason
         elif attempt.error is not None and attempt.error.kind == "bad_request":
             self.ending = "refused"
+        elif attempt.streamed and not self._restarts:
+            self.ending, self.why = "broken", attempt.outcome
         elif attempt.streamed:
-            self._why = attempt.outcome
+            self.why = attempt.outcome
             self._first_by = self._clock() + self._settings.failover_s
 
     def skipped(self, record: AttemptRecord) -> None:
@@ -113,7 +125,7 @@ class Turn:
 
     def record(self, ending: Ending) -> AnswerRecord:
         """What became of the request."""
-        whole = ending not in ("cancelled", "failed")
+        whole = ending not in ("broken", "cancelled", "failed")
         first_s = None if self._first_token_at is None else self._first_token_at - self._began
         return AnswerRecord(
             requested=self.requested.name,

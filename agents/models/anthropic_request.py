@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
@@ -11,13 +11,36 @@ from agents.types import Message, ModelRequest, ToolCall
 
 MAX_TOKENS = 8192  # Anthropic wants a limit; this is a long answer of a desk, and none of a model of today is too small
 CACHED = {"cache_control": {"type": "ephemeral"}}
+EFFORTS = ("low", "medium", "high", "xhigh", "max")  # OpenAI's "none" and "minimal" have no counterpart
+UNKNOWN = ("seed", "verbosity", "prediction")  # wishes that Anthropic has no word for
+DEFAULTS = {"top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}  # nor for these; so much is as good as left out
 Block = dict[str, object]
+
+
+def lacking(request: ModelRequest, *, takes_temperature: bool) -> tuple[str, ...]:
+    """Parameters of a request, in OpenAI's names, that Anthropic has no word for."""
+    wishes = request.wishes
+    wanted = {
+        "temperature": request.temperature not in (None, 1) and not takes_temperature,
+        **{name: wishes.get(name, default) != default for name, default in DEFAULTS.items()},
+        **{name: name in wishes for name in UNKNOWN},
+        "reasoning_effort": wishes.get("reasoning_effort") not in (None, *EFFORTS),
+        "response_format": wants_any_json(request),
+    }
+    return tuple(name for name, lacks in wanted.items() if lacks)
+
+
+def wants_any_json(request: ModelRequest) -> bool:
+    """Whether an answer in JSON is asked for without a schema of it."""
+    return (request.response_format or {}).get("type") == "json_object"
 
 
 def arguments(
     request: ModelRequest, *, caches_prompts: bool, takes_temperature: bool
 ) -> dict[str, Any]:  # Any: the SDK's own typed dictionaries, built as JSON
-    """Keyword arguments of `messages.create`. What Anthropic has no word for is left out."""
+    """Keyword arguments of `messages.create`. What Anthropic has no word for (`lacking`) is left out: a route that falls back
+    on another provider's model must not fail for a wish.
+    """
     system = [_text(message.text) for message in request.messages if message.role == "system" and message.text]
     tools = _tools(request)
     if caches_prompts:
@@ -26,9 +49,9 @@ def arguments(
     optional = {
         "system": system or None,
         "tools": tools or None,
-        "tool_choice": _tool_choice(request.tool_choice) if tools and request.tool_choice else None,
+        "tool_choice": _tool_choice(request) if tools else None,
         "stop_sequences": list(request.stop) or None,
-        "output_config": _output(request.response_format),
+        "output_config": _output(request) or None,
         "metadata": {"user_id": request.user} if request.user else None,
         "temperature": request.temperature if takes_temperature else None,
     }
@@ -75,17 +98,31 @@ def _text(text: str) -> Block:
 
 def _tools(request: ModelRequest) -> list[Block]:
     return [
-        {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "input_schema": dict(tool.parameters),
+            **({} if tool.strict is None else {"strict": tool.strict}),
+        }
         for tool in request.tools
     ]
 
 
-def _tool_choice(choice: str) -> Block:
+def _tool_choice(request: ModelRequest) -> Block | None:
     words = {"auto": "auto", "none": "none", "required": "any"}
-    return {"type": words[choice]} if choice in words else {"type": "tool", "name": choice}
+    one_at_a_time = request.wishes.get("parallel_tool_calls") is False
+    choice = request.tool_choice or ("auto" if one_at_a_time else None)
+    if choice is None:
+        return None
+    told: Block = {"type": words[choice]} if choice in words else {"type": "tool", "name": choice}
+    return {**told, "disable_parallel_tool_use": True} if one_at_a_time and choice != "none" else told
 
 
-def _output(response_format: Mapping[str, Any] | None) -> Block | None:  # Any: JSON
-    """OpenAI's JSON schema as Anthropic's; Anthropic has no JSON without a schema."""
-    schema = ((response_format or {}).get("json_schema") or {}).get("schema")
-    return {"format": {"type": "json_schema", "schema": schema}} if schema is not None else None
+def _output(request: ModelRequest) -> Block:
+    """OpenAI's JSON schema and effort as Anthropic's."""
+    schema = ((request.response_format or {}).get("json_schema") or {}).get("schema")
+    effort = request.wishes.get("reasoning_effort")
+    return {
+        **({} if schema is None else {"format": {"type": "json_schema", "schema": schema}}),
+        **({"effort": effort} if effort in EFFORTS else {}),
+    }

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import TYPE_CHECKING
 
-from agents.models.anthropic_request import arguments
-from agents.models.wire import Timeouts, closing, failures, http_client, model_error, sdk_timeout, told
+from agents.models.anthropic_request import arguments, lacking, wants_any_json
+from agents.models.upstream import Upstream, tame
+from agents.models.wire import closing, failures, model_error, told
 from agents.types import Event, Finished, FinishReason, ModelRequest, TextDelta, ToolCallDelta
 from router.prices import Usage
 
 if TYPE_CHECKING:
-    import httpx2
     from anthropic.types import RawMessageStreamEvent
 
-BASE_URL = "https://api.anthropic.com"
-NO_KEY = "none"  # compatible servers of one's own ask for no key, and the SDK insists on one
 DRAIN_S = 0.1  # reading to the end keeps the connection; a server that lingers after the end loses it
 REASONS: dict[str, FinishReason] = {
     "max_tokens": "length",
@@ -32,49 +29,34 @@ COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_cre
 class AnthropicModel:
     """Messages as a stream, over the Anthropic SDK; one attempt a request, and no retry inside.
 
-    What the SDK's `messages.create` does not take is left out of the request: `temperature` from version 2 on, and a
-    `response_format` other than a JSON schema.   caches_prompts: mark the end of the system message and of the tools, so
-    that a following request reads them from the provider's cache at its lower price.
+    caches_prompts: mark the end of the system message and of the tools, so that a following request reads them from the
+    provider's cache at its lower price.
     """
 
     simulated = False
 
-    def __init__(
-        self,
-        provider: str,
-        *,
-        base_url: str = BASE_URL,
-        api_key: str | None = None,
-        caches_prompts: bool = False,
-        timeouts: Timeouts | None = None,
-        transport: httpx2.AsyncBaseTransport | None = None,
-        local: bool = False,
-    ) -> None:
+    def __init__(self, provider: str, upstream: Upstream, *, caches_prompts: bool = False) -> None:
         from anthropic import AnthropicError, AsyncAnthropic
 
-        # At this logger's lowest level the SDK writes whole requests, and with them what people asked.
-        logging.getLogger("anthropic._base_client").setLevel(logging.INFO)
-        limits = timeouts or Timeouts()
         self.provider = provider
-        self._base_url = base_url
+        self._base_url = upstream.base_url
         self._caches_prompts = caches_prompts
         self._failures: tuple[type[Exception], ...] = (AnthropicError, *failures())
-        self._client = AsyncAnthropic(
-            base_url=base_url,
-            api_key=api_key or NO_KEY,
-            max_retries=0,
-            timeout=sdk_timeout(limits),
-            open_telemetry=False,  # the gateway makes one span an attempt, for every provider alike
-            http_client=http_client(limits, transport=transport, local=local),
-        )
+        # no spans of its own: the gateway makes one an attempt, for every provider alike
+        self._client = AsyncAnthropic(**upstream.client_arguments(), open_telemetry=False)
         self._messages = self._client.messages
         self._takes_temperature = "temperature" in signature(self._messages.create).parameters
+        tame(self._client)
 
     def __repr__(self) -> str:
         return f"AnthropicModel({self.provider!r}, base_url={self._base_url!r})"
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Event, None]:
         """The events of one answer; see `Model.stream`. An answer is whole once `message_stop` has come."""
+        if wants_any_json(request):
+            raise told(
+                self.provider, kind="bad_request", found="JSON without a schema, for which Anthropic has no word"
+            )
         reading = _Reading(model=request.model)
         started = False
         try:
@@ -94,6 +76,10 @@ class AnthropicModel:
         if not reading.stopped:
             raise told(self.provider, kind="broken_stream", found="a stream that ended before its answer did")
         yield reading.finished()
+
+    def lacking(self, request: ModelRequest) -> tuple[str, ...]:
+        """Parameters, in OpenAI's names, that Anthropic has no word for; `temperature` is among them from SDK 2 on."""
+        return lacking(request, takes_temperature=self._takes_temperature)
 
     async def close(self) -> None:
         """Give back connections."""

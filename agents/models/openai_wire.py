@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from agents.models.wire import Timeouts, closing, failures, http_client, model_error, sdk_timeout, told
-from agents.types import Event, Finished, FinishReason, Message, ModelRequest, TextDelta, ToolCallDelta, ToolSpec
+from agents.models.openai_request import arguments
+from agents.models.upstream import Upstream, tame
+from agents.models.wire import closing, failures, model_error, told
+from agents.types import Event, Finished, FinishReason, ModelRequest, TextDelta, ToolCallDelta
 from router.prices import Usage
 
 if TYPE_CHECKING:
-    import httpx2
     from openai.types.chat import ChatCompletionChunk
     from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
     from openai.types.completion_usage import CompletionUsage
 
-BASE_URL = "https://api.openai.com/v1"
-NO_KEY = "none"  # servers of one's own ask for no key, and the SDK insists on one
 REASONS: dict[str, FinishReason] = {
     "length": "length",
     "tool_calls": "tool_calls",
@@ -31,39 +30,23 @@ CUT_REASONS = ("error", "abort", "cancelled")  # how some servers close an answe
 class OpenAIModel:
     """Chat completions as a stream, over the OpenAI SDK; one attempt a request, and no retry inside.
 
-    Works with servers that tell no usage, send chunks without choices, or number all tool calls 0.   api_key: None for a
-    server that asks for none.   transport: another road than the network.   local: the server stands on this machine or
-    beside it, past any proxy.
+    Works with servers that tell no usage, send chunks without choices, or number all tool calls 0.
     """
 
     simulated = False
 
-    def __init__(
-        self,
-        provider: str,
-        *,
-        base_url: str = BASE_URL,
-        api_key: str | None = None,
-        timeouts: Timeouts | None = None,
-        transport: httpx2.AsyncBaseTransport | None = None,
-        local: bool = False,
-    ) -> None:
+    def __init__(self, provider: str, upstream: Upstream) -> None:
         from openai import AsyncOpenAI, OpenAIError
 
-        limits = timeouts or Timeouts()
         self.provider = provider
-        self._base_url = base_url
+        self._base_url = upstream.base_url
         self._failures: tuple[type[Exception], ...] = (OpenAIError, *failures())
-        self._client = AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key or NO_KEY,
-            max_retries=0,
-            timeout=sdk_timeout(limits),
-            http_client=http_client(limits, transport=transport, local=local),
-        )
+        self._client = AsyncOpenAI(**upstream.client_arguments())
+        self._client.admin_api_key = None  # the SDK takes it from the environment
         self._completions = self._client.chat.completions  # loads a second's worth of modules: here, not in a request
-        if not _is_openai(base_url):  # the SDK takes them from the environment; they are nobody else's to know
-            self._client.organization = self._client.project = self._client.admin_api_key = None
+        if not _is_openai(upstream.base_url):  # from the environment too; they are nobody else's to know
+            self._client.organization = self._client.project = None
+        tame(self._client)
 
     def __repr__(self) -> str:
         return f"OpenAIModel({self.provider!r}, base_url={self._base_url!r})"
@@ -73,7 +56,7 @@ class OpenAIModel:
         reading = _Reading(model=request.model)
         started = False
         try:
-            chunks = await self._completions.create(**_arguments(request))
+            chunks = await self._completions.create(**arguments(request))
             started = True  # the request was taken: what is unreadable from here on is the provider's
             async with closing(chunks):
                 async for chunk in chunks:
@@ -85,6 +68,11 @@ class OpenAIModel:
         if reading.reason is None or reading.reason in CUT_REASONS:
             raise told(self.provider, kind="broken_stream", found="a stream that ended before its answer did")
         yield reading.finished()
+
+    def lacking(self, request: ModelRequest) -> tuple[str, ...]:
+        """None: it is the wire that these names come from. What a model refuses of them, its server says."""
+        del request
+        return ()
 
     async def close(self) -> None:
         """Give back connections."""
@@ -173,46 +161,3 @@ def _usage(told_usage: CompletionUsage | None) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=min(written, told_usage.prompt_tokens - read),
     )
-
-
-def _arguments(request: ModelRequest) -> dict[str, Any]:  # Any: the SDK's own typed dictionaries, built as JSON
-    optional = {
-        "max_completion_tokens": request.max_output_tokens,
-        "temperature": request.temperature,
-        "stop": list(request.stop) or None,
-        "response_format": request.response_format,
-        "user": request.user,
-        "tools": [_tool(tool) for tool in request.tools] or None,
-        "tool_choice": _tool_choice(request.tool_choice) if request.tools else None,
-    }
-    return {
-        "model": request.model,
-        "messages": [_message(message) for message in request.messages],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        **{name: value for name, value in optional.items() if value is not None},
-    }
-
-
-def _message(message: Message) -> dict[str, object]:
-    written: dict[str, object] = {"role": message.role, "content": message.text}
-    if message.call_id is not None:
-        written["tool_call_id"] = message.call_id
-    if message.tool_calls:
-        written["content"] = message.text or None
-        written["tool_calls"] = [
-            {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-    return written
-
-
-def _tool(tool: ToolSpec) -> dict[str, object]:
-    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
-    return {"type": "function", "function": function}
-
-
-def _tool_choice(choice: str | None) -> object:
-    if choice is None or choice in ("auto", "none", "required"):
-        return choice
-    return {"type": "function", "function": {"name": choice}}

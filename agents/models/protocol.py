@@ -31,6 +31,12 @@ class Model(Protocol):
         so that nobody pays for tokens that nobody reads.
         """
 
+    def lacking(self, request: ModelRequest) -> tuple[str, ...]:
+        """The parameters of a request, in OpenAI's names, that this provider's wire has no word for; () where it has all.
+
+        Such a request is refused at the door. A route that falls back on this model gets its answer without them.
+        """
+
     async def close(self) -> None:
         """Give back connections."""
 

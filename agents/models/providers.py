@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from agents.models.protocol import Model
 from agents.models.simulated import SimulatedModel
-from agents.models.wire import CONNECT_S, SILENCE_S, Timeouts
+from agents.models.upstream import CONNECT_S, SILENCE_S, Timeouts, Upstream
 from router.errors import DataError
 from router.files import read_toml
 
@@ -64,6 +64,7 @@ BUILT_IN = (
     Provider(name="openai", kind="openai", key_env="OPENAI_API_KEY"),
     Provider(name="anthropic", kind="anthropic", key_env="ANTHROPIC_API_KEY", caches_prompts=True),
 )
+BASE_URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}  # by kind
 BASE_URL_ENV = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL"}  # of the built-in ones alone
 
 
@@ -181,24 +182,17 @@ def _open(provider: Provider, key: str | None) -> Model:
     """The model behind a provider. An SDK is loaded only when one is wanted."""
     if provider.kind == "simulated":
         return SimulatedModel(provider.name)
-    local = provider.base_url is not None and is_private(urlsplit(provider.base_url).hostname or "")
-    if provider.kind == "anthropic":
-        from agents.models import anthropic_wire
-
-        return anthropic_wire.AnthropicModel(
-            provider.name,
-            base_url=provider.base_url or anthropic_wire.BASE_URL,
-            api_key=key,
-            caches_prompts=provider.caches_prompts,
-            timeouts=provider.timeouts,
-            local=local,
-        )
-    from agents.models import openai_wire
-
-    return openai_wire.OpenAIModel(
-        provider.name,
-        base_url=provider.base_url or openai_wire.BASE_URL,
+    base_url = provider.base_url or BASE_URLS[provider.kind]
+    upstream = Upstream(
+        base_url=base_url,
         api_key=key,
         timeouts=provider.timeouts,
-        local=local,
+        local=provider.base_url is not None and is_private(urlsplit(base_url).hostname or ""),
     )
+    if provider.kind == "anthropic":
+        from agents.models.anthropic_wire import AnthropicModel
+
+        return AnthropicModel(provider.name, upstream, caches_prompts=provider.caches_prompts)
+    from agents.models.openai_wire import OpenAIModel
+
+    return OpenAIModel(provider.name, upstream)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 
 import anyio
 
@@ -18,7 +19,7 @@ from router.errors import DataError
 from router.prices import Usage
 
 Sleep = Callable[[float], Awaitable[None]]
-Step = Event | Exception | float | Callable[[], Awaitable[object]]
+Step = Event | BaseException | float | Callable[[], Awaitable[object]]
 
 MARK = "[simulated]"
 CHARACTERS_PER_TOKEN = 4  # the usual rule of thumb; a simulated count only has to be plausible
@@ -74,6 +75,11 @@ class SimulatedModel:
         usage = Usage(input_tokens=_input_tokens(request), output_tokens=output)
         yield Finished(reason=reason, model=request.model, usage=usage)
 
+    def lacking(self, request: ModelRequest) -> tuple[str, ...]:
+        """Nothing: it stands in for any provider."""
+        del request
+        return ()
+
     async def close(self) -> None:
         """There is nothing to give back."""
 
@@ -105,32 +111,44 @@ class ScriptedModel:
     """Plays one script a request, in order, and remembers the requests; for tests.
 
     A script is a list of steps: an event is yielded, an exception raised, a number slept with `sleep`, a function awaited.
-    requests: what was asked.   cut: how many streams were closed or cancelled before their script's end.   closed: whether
-    `close` was called.   Raises DataError for a request beyond the last script.
+    requests: what was asked, and asked_at when, by `clock`.   open, most_open: how many streams are open, and were at once.
+    cut: how many streams were closed or cancelled before their script's end.   closed: whether `close` was called.
+    Raises DataError for a request beyond the last script.
     """
 
     def __init__(
-        self, provider: str, script: Sequence[Sequence[Step]], *, simulated: bool = True, sleep: Sleep = anyio.sleep
+        self,
+        provider: str,
+        script: Iterable[Sequence[Step]],
+        *,
+        simulated: bool = True,
+        sleep: Sleep = anyio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.provider = provider
         self.simulated = simulated
         self.requests: list[ModelRequest] = []
+        self.asked_at: list[float] = []
+        self.open = self.most_open = 0
         self.cut = 0
         self.closed = False
-        self._script = list(script)
-        self._sleep = sleep
+        self._script = iter(script)
+        self._sleep, self._clock = sleep, clock
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Event, None]:
         """The events of the next script; see `Model.stream`."""
         self.requests.append(request)
-        if len(self.requests) > len(self._script):
-            raise DataError(
-                f"{self.provider}: request {len(self.requests)} came, and the script has {len(self._script)}; add one."
-            )
+        self.asked_at.append(self._clock())
+        script = next(self._script, None)
+        if script is None:
+            number = len(self.requests)
+            raise DataError(f"{self.provider}: request {number} came, and the script has {number - 1}; add one.")
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
         whole = False
         try:
-            for step in self._script[len(self.requests) - 1]:
-                if isinstance(step, Exception):
+            for step in script:
+                if isinstance(step, BaseException):
                     whole = True
                     raise step
                 if isinstance(step, TextDelta | ToolCallDelta | Finished):
@@ -141,7 +159,13 @@ class ScriptedModel:
                     await step()
             whole = True
         finally:
+            self.open -= 1
             self.cut += not whole
+
+    def lacking(self, request: ModelRequest) -> tuple[str, ...]:
+        """Nothing."""
+        del request
+        return ()
 
     async def close(self) -> None:
         """Remember that it was called."""

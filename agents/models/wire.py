@@ -1,4 +1,4 @@
-"""What both real clients share: a connection pool with limits in time, and every way to fail told as a ModelError.
+"""What both real clients share: closing a stream for certain, and every way to fail told as a ModelError.
 
 Both SDKs stand on httpx2 and have the same family of errors, so one table serves them. No message quotes what a provider
 said: it may repeat the query, a header or a key. For the same reason the SDK's own error is not kept as a cause.
@@ -11,22 +11,11 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from router.errors import DataError, ModelError
+from router.errors import ModelError
 
-if TYPE_CHECKING:
-    import ssl
-
-    import httpx2
-
-MAX_CONNECTIONS = 256  # the gateway's bulkhead stands before this; it only bounds a runaway
-CONNECT_S = 3.0  # failing over must be done within five seconds
-SILENCE_S = 30.0
-KEEPALIVE_S = 30.0  # a pooled connection spares a TLS handshake, an old one may be dead behind a balancer
 CLOSE_S = 1.0  # how long giving a connection back may take when a stream is dropped
 
 STATUS_KINDS = {401: "unauthorised", 402: "unauthorised", 403: "unauthorised", 408: "timeout", 429: "rate_limited"}
@@ -62,68 +51,11 @@ ADVICE = {
 PLAIN_WORD = re.compile(r"[a-z]+(_[a-z]+)*")  # an error's name; a key or a text of a user does not look like this
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Seconds until a provider counts as gone: to connect, and without a single byte, before the first and between two.
-
-    The time to the first token is the caller's to limit: a provider that sends signs of life is not silent.
-    """
-
-    connect_s: float = CONNECT_S
-    silence_s: float = SILENCE_S
-
-    def __post_init__(self) -> None:
-        for name in ("connect_s", "silence_s"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise DataError(
-                    f"`{name}` is {getattr(self, name)}; wanted seconds above 0. The defaults are {DEFAULT}."
-                )
-
-
-DEFAULT = "connect_s = 3, silence_s = 30"
-
-
 class Closable(Protocol):
     """A stream of an SDK."""
 
     async def close(self) -> None:
         """Give back the connection."""
-
-
-def http_client(
-    timeouts: Timeouts, *, transport: httpx2.AsyncBaseTransport | None = None, local: bool = False
-) -> httpx2.AsyncClient:
-    """A pool of connections. transport: another road than the network.   local: past any proxy of the environment.
-
-    Redirects are not followed: these interfaces have none, and a key must not travel to where one points.
-    """
-    import httpx2
-
-    return httpx2.AsyncClient(
-        timeout=sdk_timeout(timeouts),
-        limits=httpx2.Limits(
-            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S
-        ),
-        transport=transport,
-        trust_env=not local,
-        verify=_tls(),
-        follow_redirects=False,
-    )
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """One for all providers: it reads every certificate of the system."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
-
-
-def sdk_timeout(timeouts: Timeouts) -> httpx2.Timeout:
-    """The same limits as both SDKs take them; theirs are ten minutes. A pool without a free connection is one not had."""
-    import httpx2
-
-    return httpx2.Timeout(timeouts.silence_s, connect=timeouts.connect_s, pool=timeouts.connect_s)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from router.bundlefiles import (
 from router.bundleparts import describe_features, space_to_arrays, write_words
 from router.card import card_to_mapping
 from router.compiled.card import card_text
+from router.compiled.earlier import earlier_arrays
 from router.compiled.files import KIND, Precision, named
 from router.compiled.layout import stack_of
 from router.compiled.making import Making, Notify, Parts
@@ -57,6 +58,7 @@ def export(
         arrays: Arrays = {
             **space_to_arrays(router.space),
             **named(sparse_weights(router.space, stack), "graph.sparse"),
+            **named(earlier_arrays(router.space, stack), "graph.earlier"),
             "graph.reference": router.novelty.reference,
         }
         write_words(router.space, work)

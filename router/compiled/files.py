@@ -18,10 +18,12 @@ from router.bundlefiles import MANIFEST, Arrays, read_manifest, require_kind
 from router.bundleparts import known_arrays, space_from_arrays, table
 from router.calibration import calibration_from_arrays
 from router.card import card_from_mapping
+from router.compiled.earlier import EarlierLogits
 from router.compiled.layout import Layout, Tail
 from router.compiled.router import REMEMBER, CompiledRouter
 from router.compiled.sparse import SparseLogits
 from router.compiled.tiers import GraphScores, Scores, StaticScores, Tier
+from router.compiled.tokens import Tokens
 from router.encoders.onnx import TOKENIZER_FILE
 from router.errors import BundleError, DataError
 from router.novelty import Novelty
@@ -85,15 +87,10 @@ def open_form(
         if name == STATIC:
             scores = _static_scores(manifest, arrays, layout)
         else:
-            scores = GraphScores(source / graph_file(name), layout)
+            scores = GraphScores(source / graph_file(name), layout, arrays["graph.reference"])
         tiers.append(_tier(name, scores, manifest["tiers"][name], arrays, (layout, routes)))
-    return CompiledRouter(
-        layout,
-        tiers,
-        tokenizer=_tokenizer(source, int(manifest["encoder"]["max_tokens"])),
-        sparse=sparse,
-        remember=remember,
-    )
+    tokens = Tokens(source / TOKENIZER_FILE, int(manifest["encoder"]["max_tokens"]))
+    return CompiledRouter(layout, tiers, tokens=tokens, sparse=sparse, remember=remember)
 
 
 def layout_of(manifest: Mapping[str, Any]) -> Layout:
@@ -134,13 +131,16 @@ def _tier(
 ) -> Tier:
     """One tier, `shared` being what all have in common. A graph's precisions are measured against the same reference."""
     layout, routes = shared
-    reference = arrays["static.reference" if name == STATIC else "graph.reference"]
+    encoder = STATIC if name == STATIC else "graph"
+    reference, earlier = arrays[f"{encoder}.reference"], part(arrays, f"{encoder}.earlier")
     return Tier(
         name=name,
+        layout=layout,
         scores=scores,
         novelty=Novelty(reference=reference, calibration=arrays[f"novelty.{name}"]),
         policy=LabelPolicy(routes, layout.heads, threshold=float(entry["threshold"])),
         also=tuple(float(value) for value in entry["also"]),
+        earlier=EarlierLogits(**earlier) if earlier else None,
         answers_above=float(entry["answers_above"]),
     )
 
@@ -159,13 +159,5 @@ def _static_scores(manifest: Mapping[str, Any], arrays: Arrays, layout: Layout) 
         weights=own["weights"],
         intercept=own["intercept"],
         tail=tail,
+        reference=own["reference"],
     )
-
-
-def _tokenizer(source: Path, max_tokens: int) -> Any:  # Any: tokenizers.Tokenizer, which has no types
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(source / TOKENIZER_FILE))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length=max_tokens)
-    return tokenizer

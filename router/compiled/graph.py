@@ -1,9 +1,10 @@
 """Encoder, standardisation, heads and calibrations as one ONNX graph.
 
 Inputs: `input_ids`, `attention_mask` (batch, tokens) int64, and `features` (batch, width) float64: what the blocks outside
-the graph add to the logits. Outputs: `sentence` (batch, sentence_dim) float32, and for every head its calibrated
-probabilities (batch, k) float64. From the logits on it computes in float64, which costs nothing beside the encoder, so
-that the steps of an isotonic curve and the logarithms of small probabilities stay where they were fitted.
+the graph add to the logits. Outputs: `sentence` (batch, sentence_dim) float32; `near` (batch, m) float32, about its cosine
+with every training query; and for every head its calibrated probabilities (batch, k) float64. From the logits on it
+computes in float64, which costs nothing beside the encoder, so that the steps of an isotonic curve and the logarithms of
+small probabilities stay where they were fitted.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from router.calibration import FLOOR, Calibration, Isotonic, Temperature
+from router.compiled.fuse import fused
 from router.compiled.layout import Layout, Stack
+from router.compiled.near import quantised
 from router.encoders.onnx import OUTPUT
-from router.encoders.protocol import EncoderSpec
+from router.encoders.protocol import EncoderSpec, Matrix
 from router.errors import EncoderError
 from router.features import EMBEDDING_SCALE, SMALLEST_PROBABILITY, FeatureSpace
 
-FEATURES, SENTENCE = "features", "sentence"
+FEATURES, SENTENCE, NEAR = "features", "sentence", "near"
 OLDEST_OPSET = 13  # ReduceSum takes its axes as an input from here on
 OURS = "heads/"  # begins the name of every node that is not the encoder's
 
@@ -33,15 +36,18 @@ def output_names(layout: Layout) -> list[str]:
     return [*(f"head.{name}" for name in layout.heads), *(f"also.{name}" for name in layout.also)]
 
 
-def compile_graph(encoder: Path, spec: EncoderSpec, space: FeatureSpace, stack: Stack) -> Any:  # Any: onnx.ModelProto
+def compile_graph(  # Any: onnx.ModelProto
+    encoder: Path, spec: EncoderSpec, space: FeatureSpace, stack: Stack, reference: Matrix
+) -> Any:
     """The whole graph, on top of the encoder's own in the file `encoder`.
 
-    Raises EncoderError where that graph is of an opset before 13.
+    reference: (m, sentence_dim) unit rows that novelty is measured by. Raises EncoderError where the encoder's graph is of
+    an opset before 13.
     """
     import onnx
     from onnx import TensorProto, helper
 
-    model = onnx.load(str(encoder))
+    model = fused(encoder)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if opset < OLDEST_OPSET:
         raise EncoderError(
@@ -52,13 +58,12 @@ def compile_graph(encoder: Path, spec: EncoderSpec, space: FeatureSpace, stack: 
     width = [helper.make_tensor_value_info(FEATURES, TensorProto.DOUBLE, ["batch", layout.width])]
     graph.input.extend(width)
     _logits(nodes, space, stack)
-    probabilities = _calibrated(nodes, stack)
+    _calibrated(nodes, stack)
     del graph.output[:]
     nodes.add("Slice", [OUTPUT, *nodes.integers(([0], [spec.sentence_dim], [1]))], SENTENCE)
-    shapes = [(SENTENCE, TensorProto.FLOAT, spec.sentence_dim)]
+    _near(nodes, reference)
+    shapes = [(SENTENCE, TensorProto.FLOAT, spec.sentence_dim), (NEAR, TensorProto.FLOAT, len(reference))]
     shapes += [(name, TensorProto.DOUBLE, k) for name, k in zip(output_names(layout), layout.sizes, strict=True)]
-    for value, name in zip(probabilities, output_names(layout), strict=True):
-        nodes.add("Identity", [value], name)
     graph.output.extend(helper.make_tensor_value_info(name, kind, ["batch", k]) for name, kind, k in shapes)
     onnx.checker.check_model(model)
     return model
@@ -85,11 +90,14 @@ class _Nodes:
 
     def add(self, kind: str, inputs: list[str], output: str | None = None, **attributes: int) -> str:
         """Append one node; the name of its output."""
+        return self.add_many(kind, inputs, [output or self._name(kind)], **attributes)[0]
+
+    def add_many(self, kind: str, inputs: list[str], outputs: list[str], **attributes: int) -> list[str]:
+        """Append one node with several outputs; their names."""
         from onnx import helper
 
-        name = self._name(kind)
-        self._graph.node.append(helper.make_node(kind, inputs, [output or name], name=name, **attributes))
-        return output or name
+        self._graph.node.append(helper.make_node(kind, inputs, outputs, name=self._name(kind), **attributes))
+        return outputs
 
     def _name(self, what: str) -> str:
         self._count += 1
@@ -110,33 +118,63 @@ def _logits(nodes: _Nodes, space: FeatureSpace, stack: Stack) -> None:
     nodes.add("Add", [with_intercept, FEATURES], OURS + "logits")
 
 
-def _calibrated(nodes: _Nodes, stack: Stack) -> list[str]:
+def _calibrated(nodes: _Nodes, stack: Stack) -> None:
     """Probabilities of every head: the domain's first, since its logarithms enter all the others' logits."""
-    layout = stack.layout
-
-    def columns(logits: str, at: int) -> str:
-        span = layout.spans[at]
-        return nodes.add("Slice", [logits, *nodes.integers(([span.start], [span.stop], [1]))])
-
-    logits, at = OURS + "logits", layout.domain_at
-    domain = _apply(nodes, stack.calibrations[at], columns(logits, at))
+    layout, logits = stack.layout, OURS + "logits"
+    span, own = layout.spans[layout.domain_at], stack.calibrations[layout.domain_at]
+    columns = nodes.add("Slice", [logits, *nodes.integers(([span.start], [span.stop], [1]))])
+    degree = nodes.constant(np.array(_degree(own)))
+    domain = nodes.add("Softmax", [nodes.add("Div", [columns, degree])], axis=-1)
+    if isinstance(own, Isotonic):
+        domain = _isotonic(nodes, own, domain)
     likely = nodes.add("Max", [domain, nodes.constant(np.array(SMALLEST_PROBABILITY))])
     told = nodes.add("MatMul", [nodes.add("Log", [likely]), nodes.constant(stack.domain_weights)])
     whole = nodes.add("Add", [logits, told])
-    return [
-        domain if j == at else _apply(nodes, calibration, columns(whole, j))
-        for j, calibration in enumerate(stack.calibrations)
+    _apply(nodes, stack, whole)
+
+
+def _apply(nodes: _Nodes, stack: Stack, logits: str) -> None:
+    """The calibrated probabilities of all heads under their names: one softmax over a row a head, short rows filled up."""
+    names, sizes, calibrations = output_names(stack.layout), stack.layout.sizes, stack.calibrations
+    degrees = np.repeat([_degree(calibration) for calibration in calibrations], sizes)
+    heads, k, filler = len(sizes), max(sizes), stack.layout.width
+    place = np.full((heads, k), filler)
+    for row, span in zip(place, stack.layout.spans, strict=True):
+        row[: span.stop - span.start] = np.arange(span.start, span.stop)
+    scaled = nodes.add("Div", [logits, nodes.constant(degrees)])
+    filled = nodes.add("Pad", [scaled, *nodes.integers(([0, 0, 0, 1],)), nodes.constant(np.array(-np.inf))])
+    rows = nodes.add("Gather", [filled, nodes.constant(place)], axis=1)
+    flat = nodes.add("Flatten", [nodes.add("Softmax", [rows], axis=-1)])
+    p = nodes.add("Gather", [flat, nodes.constant(np.flatnonzero(place.ravel() < filler))], axis=1)
+    raw = [
+        f"{OURS}raw.{name}" if isinstance(c, Isotonic) else name for name, c in zip(names, calibrations, strict=True)
     ]
+    nodes.add_many("Split", [p, *nodes.integers((list(sizes),))], raw, axis=1)
+    for name, calibration, source in zip(names, calibrations, raw, strict=True):
+        if isinstance(calibration, Isotonic):
+            nodes.add("Identity", [_isotonic(nodes, calibration, source)], name)
 
 
-def _apply(nodes: _Nodes, calibration: Calibration, logits: str) -> str:
-    """A calibration's nodes. Raises TypeError for one that the graph does not know."""
+def _degree(calibration: Calibration) -> float:
+    """What logits are divided by before the softmax. Raises TypeError for a calibration that the graph does not know."""
     if isinstance(calibration, Temperature):
-        scaled = nodes.add("Div", [logits, nodes.constant(np.array(calibration.t))])
-        return nodes.add("Softmax", [scaled], axis=-1)
+        return calibration.t
     if isinstance(calibration, Isotonic):
-        return _isotonic(nodes, calibration, nodes.add("Softmax", [logits], axis=-1))
+        return 1.0
     raise TypeError(f"calibration {calibration.kind!r}")
+
+
+def _near(nodes: _Nodes, reference: Matrix) -> None:
+    """`near`: the products of both sides' eight bits. See `near`."""
+    from onnx import TensorProto
+
+    whole, scale = quantised(reference)
+    x, step, zero = nodes.add_many(
+        "DynamicQuantizeLinear", [SENTENCE], [f"{OURS}near.{name}" for name in ("x", "step", "zero")]
+    )
+    product = nodes.add("MatMulInteger", [x, nodes.constant(whole.T), zero])
+    scales = nodes.add("Mul", [step, nodes.constant(scale)])
+    nodes.add("Mul", [nodes.add("Cast", [product], to=TensorProto.FLOAT), scales], NEAR)
 
 
 def _isotonic(nodes: _Nodes, calibration: Isotonic, raw: str) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from router.bundlefiles import WEIGHTS, Arrays, write_arrays
 from router.compiled.distil import distil
+from router.compiled.earlier import earlier_arrays
 from router.compiled.files import PRECISIONS, STATIC, Precision, graph_file, named, open_form
 from router.compiled.graph import compile_graph
 from router.compiled.layout import Stack
@@ -20,14 +21,17 @@ from router.compiled.quantise import quantise
 from router.compiled.router import CompiledRouter
 from router.compiled.sparse import sparse_weights
 from router.compiled.static import WAYS, Way, choose_confidence, fit_static, static_arrays
+from router.compiled.tokens import Tokens
 from router.dataset import Dataset
-from router.encoders.onnx import GRAPH_FILE
+from router.encoders.onnx import GRAPH_FILE, TOKENIZER_FILE
 from router.files import DECIMALS
 from router.grouping import units
 from router.pipeline import Router
 from router.scoring import Floats
 from router.thresholds import for_prices
 from router.types import Decision
+
+ROUNDED_ON = 400  # training queries that int8 weights are rounded by
 
 Notify = Callable[[str], None]
 
@@ -57,11 +61,13 @@ class Making:
 
         self.notify("building the graph")
         whole = self.work / graph_file("fp32")
-        graph = compile_graph(encoder / GRAPH_FILE, self.fitted.encoder.spec, self.fitted.space, stack)
+        graph = compile_graph(
+            encoder / GRAPH_FILE, self.fitted.encoder.spec, self.fitted.space, stack, self.fitted.novelty.reference
+        )
         onnx.save(graph, str(whole))
         if "int8" in precisions:
             self.notify("quantising")
-            quantise(whole, self.work / graph_file("int8"))
+            quantise(whole, self.work / graph_file("int8"), self._some_tokens())
         if "fp32" in precisions:
             own = [entry.threshold for entry in self.fitted.also]
             self._tier("fp32", self.fitted.policy.threshold, own, self.fitted.novelty.calibration)
@@ -69,6 +75,12 @@ class Making:
             whole.unlink()
         if "int8" in precisions:
             self._recalibrate("int8")
+
+    def _some_tokens(self) -> list[list[int]]:
+        """The tokens of training queries of all kinds."""
+        training = self.fitted.training
+        tokens = Tokens(self.work / TOKENIZER_FILE, self.fitted.encoder.spec.max_tokens)
+        return [tokens.of(query.text) for query in training[:: max(1, len(training) // ROUNDED_ON)]]
 
     def static(self, encoder: Path) -> None:
         """Distil, fit, and let the tier answer from the confidence at which nothing resolvable is lost; else leave it out."""
@@ -81,6 +93,7 @@ class Making:
         own = {
             **named(static_arrays(heads, vectors), STATIC),
             **named(sparse_weights(heads.space, heads.stack), f"{STATIC}.sparse"),
+            **named(earlier_arrays(heads.space, heads.stack), f"{STATIC}.earlier"),
         }
         self.arrays.update(own)
         self._recalibrate(STATIC)
@@ -98,24 +111,26 @@ class Making:
     def _confidence(self) -> dict[str, Any] | None:
         """The choice for the graph that a form opens with where no precision is asked for."""
         part, compiled = self.parts.calibration, self._open(None, static=True)
-        static, graph = (compiled.decisions(compiled.read(part.texts, tier=at)) for at in (0, 1))
+        static, graph = (compiled.decisions(compiled.read(part.texts, part.contexts, tier=at)) for at in (0, 1))
         routes: dict[Way, Floats] = {
             name: accuracies(part.queries, decisions, self.fitted.table)["route"]
-            for name, decisions in zip(WAYS, (static, graph, self.fitted.decide_many(part.texts)), strict=True)
+            for name, decisions in zip(
+                WAYS, (static, graph, self.fitted.decide_many(part.texts, part.contexts)), strict=True
+            )
         }
         return choose_confidence(static, routes, np.array(units(part.queries)))
 
     def measure(self) -> None:
         """Every precision alone, and each behind the static tier, on the test split."""
         part = self.parts.test
-        fitted = self.fitted.decide_many(part.texts)
+        fitted = self.fitted.decide_many(part.texts, part.contexts)
         measured: dict[str, Any] = {"split": "test", "fitted": figures(part, fitted, fitted, self.fitted.table)}
         for precision in PRECISIONS:
             if precision not in self.manifest["tiers"]:
                 continue
             self.notify(f"measuring {precision} on {len(part):,} test queries")
             alone = self._open(precision, static=False)
-            last = alone.decisions(alone.read(part.texts))
+            last = alone.decisions(alone.read(part.texts, part.contexts))
             measured[precision] = figures(part, last, fitted, self.fitted.table)
             if STATIC in self.manifest["tiers"]:
                 measured[f"{STATIC}+{precision}"] = self._behind_static(precision, last, fitted)
@@ -124,7 +139,7 @@ class Making:
     def _behind_static(self, precision: Precision, last: list[Decision], fitted: list[Decision]) -> dict[str, Any]:
         part = self.parts.test
         cascade = self._open(precision, static=True)
-        first = cascade.decisions(cascade.read(part.texts, tier=0))
+        first = cascade.decisions(cascade.read(part.texts, part.contexts, tier=0))
         stand = [cascade.stands(decision, tier=0) for decision in first]
         ours = [one if kept else other for one, other, kept in zip(first, last, stand, strict=True)]
         return {**figures(part, ours, fitted, self.fitted.table), "static_share": round(float(np.mean(stand)), 6)}
@@ -141,25 +156,31 @@ class Making:
     def _recalibrate(self, name: str) -> None:
         """Thresholds and novelty from the tier's own outputs on the calibration split.
 
-        The cheap road's by the two prices, as training chose it; a further desk is named as often
-        as the fitted router names it.
+        int8 takes the cheap road as often as the fitted router does, whose outputs it only rounds; the static tier's heads
+        are others, and its cheap road is cut by the two prices, as training cut the router's. A further desk is named as
+        often as the fitted router names it.
         """
-        part, spec = self.parts.calibration, self.fitted.table.policy
+        part = self.parts.calibration
         self._tier(name, self.fitted.policy.threshold, [0.5] * len(self.fitted.also), np.zeros(0))
         compiled = self._open(None if name == STATIC else "int8", static=name == STATIC)
-        scores = compiled.rows(part.texts, tier=0)
-        named_p, also_p = compiled.layout.split(scores.probabilities)
+        read, fitted = compiled.read(part.texts, part.contexts, tier=0), self.fitted.read(part.texts, part.contexts)
+        score, theirs = (self.fitted.policy.cheap_probability(entry.probabilities) for entry in (read, fitted))
+        threshold = (
+            self._by_prices(score) if name == STATIC else as_often(score, theirs >= self.fitted.policy.threshold)
+        )
+        also = [
+            as_often(read.also[:, j], fitted.also[:, j] >= entry.threshold) for j, entry in enumerate(self.fitted.also)
+        ]
+        self._tier(name, threshold, also, np.sort(read.distance))
+
+    def _by_prices(self, score: Floats) -> float:
+        part, spec = self.parts.calibration, self.fitted.table.policy
         labels = part.labels(spec.complexity_head)
         known = np.array([label is not None for label in labels])
         cheap = np.array([label == spec.cheap_label for label in labels])
-        score = compiled.tiers[0].policy.cheap_probability(named_p)
-        threshold = for_prices(
+        return for_prices(
             score[known], cheap[known], wrong_cheap_usd=spec.wrong_cheap_usd, wrong_dear_usd=spec.wrong_dear_usd
         )
-        fitted = self.fitted.read(part.texts).also
-        also = [as_often(also_p[:, j], fitted[:, j] >= entry.threshold) for j, entry in enumerate(self.fitted.also)]
-        distances = compiled.tiers[0].novelty.distance(scores.rows)
-        self._tier(name, threshold, also, np.sort(distances))
 
     def _open(self, precision: Precision | None, *, static: bool) -> CompiledRouter:
         return open_form(self.work, self.manifest, precision=precision, static=static, remember=0)

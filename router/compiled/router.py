@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from router.compiled.earlier import Sentences
 from router.compiled.layout import Floats, Layout
+from router.compiled.memory import Memory
 from router.compiled.sparse import SparseLogits
 from router.compiled.tiers import Tier
+from router.compiled.tokens import Tokens
+from router.earlier import LOOK_BACK, Contexts, earlier_rows
 from router.encoders.onnx import IN_PARALLEL_FROM
 from router.encoders.protocol import Matrix
 from router.errors import PolicyError
 from router.files import DECIMALS
-from router.policy import RULES
 from router.routes import RouteTable
 from router.rows import text_problem
 from router.types import Decision
 
 REMEMBER = 10_000  # decisions
 CAREFUL = ("novel", "danger", "unsure")  # rules whose decisions only the last tier may take
+
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 
 
 class Decides(Protocol):
@@ -39,38 +44,51 @@ class Decides(Protocol):
     def classes(self) -> Mapping[str, tuple[str, ...]]:
         """Head name -> its labels, in the order of its probability columns."""
 
-    def decide(self, text: str) -> Decision:
-        """Where this query goes, and why."""
+    def decide(self, text: str, context: Sequence[str] = ()) -> Decision:
+        """Where this query goes, and why.   context: what the user had said before, oldest first."""
 
-    def decide_many(self, texts: Sequence[str]) -> list[Decision]:
-        """One decision per text, in order; each depends on its own text alone."""
+    def decide_many(self, texts: Sequence[str], contexts: Contexts | None = None) -> list[Decision]:
+        """One decision per text, in order; each depends on its own text and context alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledReading:
     """What one tier made of n texts, before any policy.
 
-    probabilities: head -> (n, k), rounded to 6 decimals.   also: (n, desks) P(yes).   novelty: (n,).
+    rows: (n, width) probabilities of all heads side by side, rounded to 6 decimals.   distance: (n,) to the nearest
+    training queries.   novelty: (n,) its rank among the calibration queries.
     """
 
-    tier: str
-    probabilities: Mapping[str, Floats]
-    also: Floats
+    tier: Tier
+    rows: Floats
+    distance: Floats
     novelty: Floats
 
+    @property
+    def probabilities(self) -> dict[str, Floats]:
+        """Head -> (n, k)."""
+        return self.tier.layout.split(self.rows)[0]
 
-class TierRows(NamedTuple):
-    """(n, width) probabilities of all heads side by side, and the (n, d) unit rows that novelty is measured on."""
+    @property
+    def also(self) -> Floats:
+        """(n, desks) P(yes)."""
+        return self.tier.layout.split(self.rows)[1]
 
-    probabilities: Floats
-    rows: Matrix
+
+class Query(NamedTuple):
+    """One text with the messages before it that count, tokenised; `logits` of all tiers side by side."""
+
+    text: str
+    said: tuple[str, ...]
+    ids: list[int]
+    logits: Floats
 
 
 class CompiledRouter:
     """Asks its tiers in order; the first that is sure enough decides, the last one always does.
 
-    tokenizer: a `tokenizers.Tokenizer` that cuts at the encoder's limit.   sparse: gives every tier's columns side by side.
-    remember: how many of the latest decisions are kept by their exact text; 0 keeps none.
+    sparse: gives every tier's columns side by side.   remember: how many of the latest decisions are kept by their exact
+    text and context; 0 keeps none.
     """
 
     def __init__(
@@ -78,17 +96,20 @@ class CompiledRouter:
         layout: Layout,
         tiers: Sequence[Tier],
         *,
-        tokenizer: Any,  # Any: tokenizers.Tokenizer, which has no types
+        tokens: Tokens,
         sparse: SparseLogits,
         remember: int = REMEMBER,
     ) -> None:
         self.layout = layout
         self.tiers = tuple(tiers)
-        self._tokenizer = tokenizer
+        self._tokens = tokens
         self._sparse = sparse
-        self._remember = remember
-        self._known: OrderedDict[str, Decision] = OrderedDict()
-        self._lock = Lock()
+        self._known: Memory[tuple[str, tuple[str, ...]], Decision] = Memory(remember)
+        self._sentences = {
+            tier.name: Sentences(partial(self._sentence, tier), len(tier.earlier.mean))
+            for tier in self.tiers
+            if tier.earlier is not None
+        }
 
     def __repr__(self) -> str:
         return f"CompiledRouter(tiers={[tier.name for tier in self.tiers]}, heads={list(self.classes)})"
@@ -103,35 +124,50 @@ class CompiledRouter:
         """Head name -> its labels, in the order of its probability columns."""
         return dict(self.layout.heads)
 
-    def decide(self, text: str) -> Decision:
-        """Where this query goes, and why. Raises PolicyError for a text that is no query (empty, too long, ...)."""
-        with self._lock:
-            if text in self._known:
-                self._known.move_to_end(text)
-                return self._known[text]
-        _require_queries([text])
-        decision = self._fresh(text)
-        with self._lock:
-            if self._remember:
-                self._known[text] = decision
-                while len(self._known) > self._remember:
-                    self._known.popitem(last=False)
+    @property
+    def looks_back(self) -> int:
+        """How many of the user's earlier messages a decision depends on; 0 for a router that learned without context."""
+        return LOOK_BACK if any(tier.earlier for tier in self.tiers) else 0
+
+    def decide(self, text: str, context: Sequence[str] = ()) -> Decision:
+        """Where this query goes, and why.   context: what the user had said before, oldest first.
+
+        Raises PolicyError for a text that is no query (empty, too long, ...).
+        """
+        said = self._said(context)
+        decision = self._known.get((text, said))
+        if decision is None:
+            _require_queries([text])
+            decision = self._fresh(self._query(text, said))
+            self._known.put((text, said), decision)
         return decision
 
-    def decide_many(self, texts: Sequence[str]) -> list[Decision]:
-        """One decision per text, in order; each depends on its own text alone. Raises PolicyError as `decide` does."""
+    def decide_many(self, texts: Sequence[str], contexts: Contexts | None = None) -> list[Decision]:
+        """One decision per text, in order; each depends on its own text and context alone. Raises as `decide` does."""
         _require_queries(texts)
-        return _each(self.decide, texts)
+        pairs = list(zip(texts, contexts or [()] * len(texts), strict=True))
+        return _each(lambda pair: self.decide(*pair), pairs)
 
-    def read(self, texts: Sequence[str], *, tier: int = -1) -> CompiledReading:
-        """What one tier, the last unless another is named by its place, makes of n texts."""
-        return self._reading(tier, self.rows(texts, tier=tier))
+    def read(self, texts: Sequence[str], contexts: Contexts | None = None, *, tier: int = -1) -> CompiledReading:
+        """What one tier, the last unless another is named by its place, makes of n texts.
 
-    def rows(self, texts: Sequence[str], *, tier: int = -1) -> TierRows:
-        """The bare numbers of one tier for n > 0 texts. Raises PolicyError for a text that is no query."""
+        Raises PolicyError for a text that is no query.
+        """
         _require_queries(texts)
-        found = _each(lambda text: self._scores(tier, self._ids(text), self._sparse.logits(text)), texts)
-        return TierRows(np.stack([p for p, _ in found]), np.stack([row for _, row in found]))
+        at, reader = tier % len(self.tiers), self.tiers[tier]
+        pairs = list(zip(texts, contexts or [()] * len(texts), strict=True))
+        found = _each(lambda pair: self._seen(at, self._query(pair[0], self._said(pair[1]))), pairs)
+        rows = np.array([p for p, _ in found]).reshape(len(texts), self.layout.width)
+        distance = np.array([distance for _, distance in found])
+        novelty = np.round(reader.novelty.rank_of(distance), DECIMALS)
+        return CompiledReading(tier=reader, rows=rows, distance=distance, novelty=novelty)
+
+    def decisions(self, reading: CompiledReading) -> list[Decision]:
+        """Apply the policy of the tier that read them to n texts."""
+        one = reading.tier.choosing
+        return [
+            one.decision(p, novelty) for p, novelty in zip(reading.rows.tolist(), reading.novelty.tolist(), strict=True)
+        ]
 
     def stands(self, decision: Decision, *, tier: int) -> bool:
         """Whether that tier's decision is kept: the last one's always, another's if it is sure enough and needs no care."""
@@ -139,65 +175,44 @@ class CompiledRouter:
             return True
         return decision.rule not in CAREFUL and decision.confidence >= self.tiers[tier].answers_above
 
-    def decisions(self, reading: CompiledReading) -> list[Decision]:
-        """Apply the policy of the tier that read them to n texts."""
-        tier = next(tier for tier in self.tiers if tier.name == reading.tier)
-        choices = tier.policy.choose(reading.probabilities, novelty=reading.novelty)
-        names = self.table.names
-        columns = {head: (self.layout.heads[head], p.tolist()) for head, p in reading.probabilities.items()}
-        return [
-            Decision(
-                route=names[choices.route[i]],
-                rule=RULES[choices.rule[i]],
-                confidence=round(float(choices.confidence[i]), DECIMALS),
-                probabilities={head: dict(zip(labels, p[i], strict=True)) for head, (labels, p) in columns.items()},
-                also=self._also(tier, reading.also[i], names[choices.route[i]], RULES[choices.rule[i]]),
-                novelty=float(reading.novelty[i]),
-            )
-            for i in range(len(reading.novelty))
-        ]
+    def _sentence(self, tier: Tier, text: str) -> Matrix:
+        return tier.scores.sentence(self._tokens.of(text))
 
-    def _fresh(self, text: str) -> Decision:
-        ids, logits = self._ids(text), self._sparse.logits(text)
-        for at in range(len(self.tiers)):
-            p, row = self._scores(at, ids, logits)
-            decision = self.decisions(self._reading(at, TierRows(p[None], row[None])))[0]
+    def _said(self, context: Sequence[str]) -> tuple[str, ...]:
+        """The messages of a context that count."""
+        return tuple(context[-LOOK_BACK:]) if context and self.looks_back else ()
+
+    def _query(self, text: str, said: tuple[str, ...]) -> Query:
+        return Query(text, said, self._tokens.of(text), self._sparse.logits(text))
+
+    def _fresh(self, query: Query) -> Decision:
+        for at, tier in enumerate(self.tiers):
+            p, distance = self._seen(at, query)
+            novelty = round(float(tier.novelty.rank_of(np.array([distance]))[0]), DECIMALS)
+            decision = tier.choosing.decision(p, novelty)
             if self.stands(decision, tier=at):
                 break
         return decision
 
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text).ids
-        return ids
-
-    def _scores(self, tier: int, ids: list[int], logits: Floats) -> tuple[Floats, Matrix]:
-        """(width,) probabilities with 6 decimals and the (d,) row of one text in one tier, whose logits stand at its place."""
-        start = tier % len(self.tiers) * self.layout.width
-        p, row = self.tiers[tier].scores(ids, logits[start : start + self.layout.width])
-        return np.round(p, DECIMALS), row
-
-    def _reading(self, tier: int, rows: TierRows) -> CompiledReading:
-        probabilities, also = self.layout.split(rows.probabilities)
-        novelty = np.round(self.tiers[tier].novelty.rank(rows.rows), DECIMALS)
-        return CompiledReading(tier=self.tiers[tier].name, probabilities=probabilities, also=also, novelty=novelty)
-
-    def _also(self, tier: Tier, p: Floats, route: str, rule: str) -> tuple[str, ...]:
-        """The further desks of a query that goes to a desk; a cheap answer uses none."""
-        if rule != "desk":
-            return ()
-        own = next(entry.desk for entry in self.table.routes if entry.name == route)
-        return tuple(
-            desk
-            for desk, yes, above in zip(self.layout.also, p, tier.also, strict=True)
-            if yes >= above and desk != own
-        )
+    def _seen(self, at: int, query: Query) -> tuple[list[float], float]:
+        """(width,) probabilities with 6 decimals of one query in one tier, and its distance to the training queries."""
+        tier, width = self.tiers[at], self.layout.width
+        logits = query.logits[at * width : (at + 1) * width]
+        sentences = self._sentences.get(tier.name)
+        if tier.earlier is not None and sentences is not None and query.said:
+            logits = logits + tier.earlier.of(query.text, earlier_rows([query.said], sentences)[0])
+        seen = tier.scores(query.ids, logits)
+        if sentences is not None:
+            sentences.remember(query.text, seen.sentence)
+        distance = tier.novelty.distance_among(seen.row, seen.about, slack=seen.slack)
+        return np.round(seen.probabilities, DECIMALS).tolist(), distance
 
 
-def _each(call: Any, texts: Sequence[str]) -> list[Any]:  # Any: what the call gives is what comes back
-    if len(texts) < IN_PARALLEL_FROM:
-        return [call(text) for text in texts]
+def _each(call: Callable[[Given], Found], given: Sequence[Given]) -> list[Found]:
+    if len(given) < IN_PARALLEL_FROM:
+        return [call(one) for one in given]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return list(pool.map(call, texts))
+        return list(pool.map(call, given))
 
 
 def _require_queries(texts: Sequence[str]) -> None:

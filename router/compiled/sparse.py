@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log1p
 
 import numpy as np
 import numpy.typing as npt
 
 from router.compiled.layout import Stack
-from router.compiled.words import Cues, WordColumns
+from router.compiled.words import Cues, NgramLogits
 from router.encoders.protocol import Matrix
 from router.features import CUE_LIMIT, LEXICON_SCALE, NGRAM_SCALE, SURFACE_LIMIT, SURFACE_SCALE, FeatureSpace
 from router.lexicon import Lexicon
@@ -53,16 +54,15 @@ class SparseLogits:
         self._surface = side_by_side("surface").astype(np.float64)
         self._cues = None if lexicon is None else Cues(lexicon)
         self._lexicon = None if lexicon is None else side_by_side("lexicon").astype(np.float64)
-        self._words = None if ngrams is None else WordColumns(ngrams)
-        self._ngrams = None if ngrams is None else side_by_side("ngrams")
+        self._ngrams = None if ngrams is None else NgramLogits(ngrams, side_by_side("ngrams"))
 
     def logits(self, text: str) -> Floats:
         """(columns of all stacks,) what the blocks add."""
-        z = np.clip((surface_features([text])[0] - self._mean) / self._std, -SURFACE_LIMIT, SURFACE_LIMIT)
-        total: Floats = z.astype(np.float64) @ self._surface
+        z = (surface_features([text])[0] - self._mean) / self._std
+        total: Floats = z.clip(-SURFACE_LIMIT, SURFACE_LIMIT).astype(np.float64) @ self._surface
         if self._cues is not None and self._lexicon is not None:
-            total = total + np.minimum(np.log1p(self._cues.counts(text)), CUE_LIMIT) @ self._lexicon
-        if self._words is not None and self._ngrams is not None:
-            columns, values = self._words.row(text)
-            total = total + values @ self._ngrams[columns].astype(np.float64)
+            for column, count in self._cues.counts(text).items():
+                total += min(log1p(count), CUE_LIMIT) * self._lexicon[column]
+        if self._ngrams is not None:
+            total += self._ngrams.of(text)
         return total

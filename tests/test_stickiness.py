@@ -1,0 +1,124 @@
+"""A conversation stays on its route until another is worth the change; safety is never overruled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.errors import PolicyError
+from router.policy import RULES, LabelPolicy
+from router.routes import LabelPolicySpec, RouteTable
+from router.stickiness import NONE, expected_wrong_usd, sticky
+from router.types import Route
+
+CLASSES = {"level": ("easy", "hard"), "topic": ("shop", "trip", "outside"), "mood": ("calm", "urgent")}
+SPEC = LabelPolicySpec(
+    complexity_head="level",
+    cheap_label="easy",
+    domain_head="topic",
+    out_of_scope_label="outside",
+    urgency_head="mood",
+    high_label="urgent",
+    wrong_cheap_usd=0.02,
+    wrong_dear_usd=0.01,
+    min_confidence=0.3,
+    max_novelty=0.9,
+)
+
+
+def road(name: str, *, desk: str | None = None, safe: bool = False) -> Route:
+    return Route(
+        name=name, model="m", provider="p", desk=desk, safe=safe,
+        input_tokens=1, output_tokens=1, latency_ms_p50=1.0, latency_ms_p95=2.0,
+    )  # fmt: skip
+
+
+TABLE = RouteTable(
+    routes=(road("chat"), road("shop", desk="shop"), road("trip", desk="trip"), road("help", safe=True)),
+    cheap="chat",
+    policy=SPEC,
+    price_date=date(2026, 11, 1),
+)
+CHAT, SHOP, TRIP, HELP = range(4)
+POLICY = LabelPolicy(TABLE, CLASSES, threshold=0.5)
+
+
+def read(easy: float, shop: float, trip: float, urgent: float = 0.0) -> dict[str, np.ndarray]:
+    outside = 1.0 - shop - trip
+    return {
+        "level": np.array([[easy, 1 - easy]]),
+        "topic": np.array([[shop, trip, outside]]),
+        "mood": np.array([[1 - urgent, urgent]]),
+    }
+
+
+def after(previous: int, said: dict[str, np.ndarray], *, switch_usd: float, novelty: float = 0.0) -> int:
+    choices = POLICY.choose(said, novelty=np.array([novelty]))
+    return int(sticky(POLICY, said, choices, [previous], switch_usd=switch_usd)[0])
+
+
+def test_what_a_route_is_expected_to_lose_worked_out_by_hand() -> None:
+    """easy 0.2, shop 0.3, trip 0.7: chat 0.8 x 0.02; shop 0.2 x 0.01 + 0.8 x 0.7 x 0.02; trip with 0.3; help with 1."""
+    loss = expected_wrong_usd(POLICY, read(0.2, 0.3, 0.7))[0]
+    assert loss == pytest.approx([0.016, 0.0132, 0.0068, 0.018])
+
+
+def test_a_better_desk_is_taken_once_it_is_worth_the_change() -> None:
+    """From the shop to the trip saves 0.0132 - 0.0068 = 0.0064 dollars."""
+    said = read(0.2, 0.3, 0.7)
+    assert after(SHOP, said, switch_usd=0.0063) == TRIP
+    assert after(SHOP, said, switch_usd=0.0065) == SHOP
+
+
+def test_at_no_cost_the_policy_decides_alone() -> None:
+    assert after(SHOP, read(0.2, 0.3, 0.7), switch_usd=0.0) == TRIP
+
+
+def test_a_conversation_that_begins_has_nothing_to_keep() -> None:
+    assert after(NONE, read(0.2, 0.3, 0.7), switch_usd=1.0) == TRIP
+
+
+@pytest.mark.parametrize(
+    ("said", "novelty", "rule"),
+    [(read(0.9, 0.5, 0.5), 0.95, "novel"), (read(0.2, 0.0, 0.0, 0.9), 0.0, "danger"), (read(0.2, 0.34, 0.33), 0.0, "")],
+)
+def test_safety_is_never_overruled(said: dict[str, np.ndarray], novelty: float, rule: str) -> None:
+    choices = POLICY.choose(said, novelty=np.array([novelty]))
+    if rule:
+        assert RULES[choices.rule[0]] == rule
+        assert after(SHOP, said, switch_usd=1.0, novelty=novelty) == HELP
+    unsure = LabelPolicy(replace(TABLE, policy=replace(SPEC, min_confidence=0.9)), CLASSES, threshold=0.5)
+    doubtful = unsure.choose(said, novelty=np.array([0.0]))
+    if RULES[doubtful.rule[0]] == "unsure":
+        assert sticky(unsure, said, doubtful, [SHOP], switch_usd=1.0).tolist() == [HELP]
+
+
+@given(
+    easy=st.floats(0, 1),
+    shop=st.floats(0, 0.5),
+    trip=st.floats(0, 0.5),
+    previous=st.sampled_from([NONE, CHAT, SHOP, TRIP, HELP]),
+    cost=st.floats(0, 0.05),
+)
+def test_the_route_is_the_policys_or_the_previous_one_and_a_dearer_change_never_changes_more(
+    easy: float, shop: float, trip: float, previous: int, cost: float
+) -> None:
+    said = read(easy, shop, trip)
+    chosen = int(POLICY.choose(said, novelty=np.zeros(1)).route[0])
+    at, dearer = (after(previous, said, switch_usd=usd) for usd in (cost, 2 * cost + 0.001))
+    assert at in (chosen, previous)
+    assert dearer in (at, previous)
+
+
+def test_bad_input_is_refused() -> None:
+    said = read(0.2, 0.3, 0.7)
+    choices = POLICY.choose(said, novelty=np.zeros(1))
+    with pytest.raises(PolicyError, match="wanted dollars a change"):
+        sticky(POLICY, said, choices, [SHOP], switch_usd=float("nan"))
+    with pytest.raises(PolicyError, match="2 previous routes for 1 queries"):
+        sticky(POLICY, said, choices, [SHOP, SHOP], switch_usd=0.1)
