@@ -37,9 +37,9 @@ State = Annotated[Path, typer.Option("--state", help="A directory for the decisi
 
 
 def compile_demo(bundle: Path) -> None:
-    """Export what was just trained in single precision: faster, with the very same decisions, and made in half a minute.
+    """Export what was just trained in single precision: faster, and with the very same decisions.
 
-    int8 takes twice as long to make and may decide otherwise; who wants it types `weighbridge export`.
+    int8 takes longer to make and decides a few queries otherwise; who wants it types `weighbridge export`.
     """
     from agents.gateway.loading import compiled_beside
     from router.compiled_commands import export
