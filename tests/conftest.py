@@ -18,6 +18,8 @@ from router.routes import RouteTable, read_routes
 from router.training import fit, splits_for_training
 from router.types import Query
 
+pytest.register_assert_rewrite("tests.compiled_forms")  # before any test imports it, in whatever order
+
 ROOT = Path(__file__).resolve().parent.parent
 PAM = ROOT / "datasets" / "pam-v1"
 FIRST_EDITION = "pam-08779"  # its last message: what stands on a part of the set stays as it is while the set grows

@@ -31,7 +31,12 @@ def _guarded(self, address):
     return _connect(self, address)
 socket.socket.connect = _guarded
 """
-DATASETS = "import importlib.util; print('importable:', importlib.util.find_spec('datasets'))"
+DATASETS = """
+import importlib.util
+_spec = importlib.util.find_spec('datasets')  # Hugging Face's is another, and stands with the installed packages
+_places = _spec.submodule_search_locations if _spec else []
+print('importable:', [place for place in _places if 'site-packages' not in place])
+"""
 
 Notebook = Any  # nbformat ships no types
 

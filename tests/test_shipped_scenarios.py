@@ -144,5 +144,5 @@ def test_a_runs_decisions_take_the_place_of_what_a_scenario_says_of_its_router(
     ]
     assert CliRunner().invoke(app, [*asked, "--sampled", "2000"]).exit_code == 0
     found = json.loads((tmp_path / "out" / "simulation.json").read_text(encoding="utf-8"))
-    assert found["threshold"]["source"] == "weighbridge on pam-v1 1.0.0, split test"
+    assert found["threshold"]["source"] == "weighbridge on pam-v1 1.1.0, split test"
     assert read_counts(tmp_path / "out" / "pam-2026-11.routing.csv").n.sum() > 0
