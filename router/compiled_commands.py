@@ -73,7 +73,7 @@ def _label_router(bundle: Path, notify: Any) -> Router:  # Any: the listener of 
     kind = kind_of(bundle)
     if kind is not None:
         raise BundleError(
-            f"{bundle}: holds a router by {kind}; `export` compiles one by labels."
+            f"{bundle}: holds a router by {kind}; `export` compiles one by labels, and this one is served as it stands."
             " Train one: `weighbridge train --data D --routes FILE --out B`."
         )
     return load(bundle, notify=notify)
@@ -87,8 +87,9 @@ def _require_unseen(router: Router, found: Dataset, data: Path) -> None:
         raise DataError(
             f"{data}: its heads or labels are not the bundle's ({', '.join(router.card.heads)}); name the data it was trained on with --data."
         )
-    seen = {query.text for query in router.training}
-    again = [query.query_id for query in found.queries if query.split in ("calibration", "test") and query.text in seen]
+    seen = {query.conversation for query in router.training}
+    judged = [query for query in found.queries if query.split in ("calibration", "test")]
+    again = [query.query_id for query in judged if query.conversation in seen]
     if again:
         raise DataError(
             f"{data}: {len(again)} of its calibration and test queries were trained on ({again[0]!r} first); see `weighbridge data stats`."
