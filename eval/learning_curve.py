@@ -15,7 +15,6 @@ import numpy as np
 from eval.intervals import DRAWS
 from eval.labelled_rows import LabelledRows, class_numbers
 from router.calibration import TEMPERATURES
-from router.columnspace import EXACT_ROWS
 from router.dataset import Dataset
 from router.errors import FitError
 from router.fitting import ABSENT_LOGIT, FEWEST, Setting, fit_head, folds
@@ -24,6 +23,7 @@ from router.rowspace import Space
 from router.scoring import SMALLEST, Floats, Ints, softmax
 
 SMALLEST_SHARE = 0.1
+MOST_ROWS = 6_000  # a fit takes time by their square, and a curve is some hundred fits a head
 SETTING_ROWS = 2_000  # of a head, to choose its setting on
 EVERY_FIFTH_TEMPERATURE = TEMPERATURES[::5]
 
@@ -83,11 +83,8 @@ def growing_shares(points: int) -> list[float]:
     return [round(float(share), 2) for share in np.geomspace(SMALLEST_SHARE, 1.0, points)]
 
 
-def sampled_units(dataset: Dataset, *, most: int = EXACT_ROWS, seed: int) -> Dataset:
-    """Whole units in random order while they fit into `most` queries; all where there are no more.
-
-    Beyond that, training reduces its columns, which takes from large shares what it leaves to small ones, and bends the curve.
-    """
+def sampled_units(dataset: Dataset, *, most: int = MOST_ROWS, seed: int) -> Dataset:
+    """Whole units in random order while they fit into `most` queries; all where there are no more."""
     if len(dataset) <= most:
         return dataset
     unit = units(dataset.queries)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel, WordPiece
+from tokenizers.normalizers import BertNormalizer, Lowercase
+from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace
+from tokenizers.processors import TemplateProcessing
 
 import router.compiled.words as words_module
 from router.compiled.tokens import Tokens, treats_pieces_alone
@@ -75,27 +80,22 @@ def test_a_memory_of_words_finds_each_once_and_forgets_all_when_it_is_full(monke
     assert asked == ["a", "bb", "ccc", "a"]
 
 
-def write_tokenizer(path: Path) -> Path:
-    """A tokenizer of BERT's kind with a small vocabulary."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordPiece
-    from tokenizers.normalizers import BertNormalizer
-    from tokenizers.pre_tokenizers import BertPreTokenizer
-    from tokenizers.processors import TemplateProcessing
-
+def bert_tokenizer() -> Tokenizer:
+    """Of BERT's kind, with a small vocabulary."""
     special = ["[UNK]", "[CLS]", "[SEP]"]
     tokenizer = Tokenizer(WordPiece({piece: i for i, piece in enumerate([*special, *PIECES])}, unk_token="[UNK]"))
     tokenizer.normalizer = BertNormalizer()
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
     tokenizer.add_special_tokens(special)
-    tokenizer.save(str(path))
-    return path
+    return tokenizer
 
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
-    return Tokens(write_tokenizer(tmp_path_factory.mktemp("tokens") / "tokenizer.json"), MAX_TOKENS)
+    path = tmp_path_factory.mktemp("tokens") / "tokenizer.json"
+    bert_tokenizer().save(str(path))
+    return Tokens(path, MAX_TOKENS)
 
 
 @settings(deadline=None, max_examples=300)
@@ -137,23 +137,18 @@ def test_a_text_is_cut_at_the_limit_with_its_end_in_place(tokens: Tokens) -> Non
     assert (found[0], found[-1]) == (1, 2)
 
 
-@pytest.mark.parametrize(
-    ("change", "alone"),
-    [
-        ({}, True),
-        ({"model": {"type": "WordLevel"}}, False),
-        ({"normalizer": None}, False),
-        ({"pre_tokenizer": {"type": "Metaspace"}}, False),
-        ({"added_tokens": [{"content": "madrid"}]}, False),
-    ],
-)
-def test_only_tokenizers_that_treat_every_piece_alone_are_asked_piece_by_piece(
-    change: dict[str, object], alone: bool
-) -> None:
-    bert = {
-        "normalizer": {"type": "BertNormalizer"},
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "model": {"type": "WordPiece"},
-        "added_tokens": [{"content": "[CLS]"}],
-    }
-    assert treats_pieces_alone({**bert, **change}) is alone
+def spoiled(**change: Any) -> Tokenizer:
+    tokenizer = bert_tokenizer()
+    for name, part in change.items():
+        setattr(tokenizer, name, part)
+    return tokenizer
+
+
+def test_only_tokenizers_that_treat_every_piece_alone_are_asked_piece_by_piece() -> None:
+    assert treats_pieces_alone(bert_tokenizer())
+    assert not treats_pieces_alone(spoiled(normalizer=Lowercase()))
+    assert not treats_pieces_alone(spoiled(pre_tokenizer=Whitespace()))
+    assert not treats_pieces_alone(Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]")))
+    named = bert_tokenizer()
+    named.add_tokens(["madrid"])  # found in the middle of any word
+    assert not treats_pieces_alone(named)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from router.compiled.choosing import OneByOne
 from router.compiled.earlier import EarlierLogits
+from router.compiled.fuse import LEFT_APART
 from router.compiled.graph import FEATURES, NEAR, SENTENCE, output_names
 from router.compiled.layout import Floats, Layout, Tail
 from router.compiled.near import reference_slack, slack
@@ -59,7 +60,9 @@ class GraphScores:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=LEFT_APART
+        )
         self._outputs = [SENTENCE, NEAR, *output_names(layout)]
         self._nothing = np.zeros(layout.width)
         self._slack = reference_slack(reference)

@@ -7,7 +7,6 @@ not write goes through the tokenizer itself, and so does every text of another k
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import chain
 from pathlib import Path
@@ -35,7 +34,7 @@ class Tokens:
         self._head, self._tail = frame[:half], frame[half:]
         self._room = max_tokens - len(frame)
         self._pieces = WordMemory(self._of_piece)
-        self._by_piece = treats_pieces_alone(json.loads(path.read_text(encoding="utf-8")))
+        self._by_piece = treats_pieces_alone(self._tokenizer)
 
     def of(self, text: str) -> list[int]:
         """At most `max_tokens` of them."""
@@ -49,8 +48,8 @@ class Tokens:
         return list(self._tokenizer.encode(piece, add_special_tokens=False).ids)
 
 
-def treats_pieces_alone(tokenizer: Any) -> bool:  # Any: whatever JSON can hold
-    """Whether a `tokenizer.json` is of the kind whose pieces can be cut one by one."""
-    kinds = [(tokenizer.get(part) or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")]
-    special = [str(token["content"]) for token in tokenizer.get("added_tokens", ())]
+def treats_pieces_alone(tokenizer: Any) -> bool:  # Any: tokenizers.Tokenizer, which has no types
+    """Whether a tokenizer is of the kind whose pieces can be cut one by one."""
+    kinds = [type(part).__name__ for part in (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.model)]
+    special = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     return kinds == ["BertNormalizer", "BertPreTokenizer", "WordPiece"] and not any(map(PLAIN.fullmatch, special))
