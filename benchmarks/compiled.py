@@ -5,7 +5,9 @@
 
 The plain way is `SentenceTransformer.encode` and scikit-learn's `predict_proba` of one logistic regression a head, fitted
 on the same training queries. Absolute times on shared machines mean nothing; ratios, measured side by side, do: of medians,
-with 95 % intervals over texts, and once more for short texts, which ratios of other projects are mostly about.
+with 95 % intervals over texts, and once more for short texts, which ratios of other projects are mostly about. A compiled
+form remembers words, as a server does that has run for a while: it has answered the calibration split before, never the
+texts that are measured. `--cold` leaves that out.
 
 semantic-router needs older clients of model providers than Weighbridge, so it runs in an interpreter of its own, which
 borrows torch and transformers from this one:
@@ -50,7 +52,7 @@ PAM = Path(__file__).resolve().parent.parent / "datasets" / "pam-v1"
 WORKER = Path(__file__).resolve().parent / "compiled_semantic_router.py"
 PLAIN, SEMANTIC = "plain", "semantic-router"
 BLOCK = 16  # queries between two turns
-WARM = 100  # calibration queries that every way answers first, unmeasured
+WARM = 100  # calibration queries that every way answers first, unmeasured; compiled forms answer all of them
 SHORT = 13  # tokens, frame included: the median of the texts behind the ratios that other projects are compared by
 DRAWS = 1_000
 ROUTES, UTTERANCES = 10, 100
@@ -226,10 +228,12 @@ def main() -> None:
     parser.add_argument("--form", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=PAM)
     parser.add_argument("--texts", type=int, default=500)
+    parser.add_argument("--cold", action="store_true", help="forms that have met no more than 100 queries")
     parser.add_argument("--semantic-router", type=Path, help="an interpreter that has it")
     asked = parser.parse_args()
     dataset = load_dataset(asked.data)
-    test, warm = dataset.split("test"), dataset.split("calibration").texts[:WARM]
+    test, met = dataset.split("test"), dataset.split("calibration").texts
+    warm = met[:WARM]
     part = replace(test, queries=test.queries[:: max(1, len(test) // asked.texts)])
     with threadpool_limits(limits=1):
         fitted, compiled = load_bundle(asked.bundle), forms(asked.form)
@@ -238,6 +242,8 @@ def main() -> None:
         if asked.semantic_router:
             ways[SEMANTIC] = other = SemanticRouter(asked.semantic_router, utterances(dataset.split("train")))
         interleaved(ways, warm)
+        for router in () if asked.cold else compiled.values():
+            router.decide_many(met[WARM:])
         gc.collect()
         gc.freeze()  # what torch and its kin left behind is no burden of a process that serves one way
         spent = interleaved(ways, part.texts)

@@ -175,9 +175,19 @@ class Wire:
             f"{method} {path} HTTP/1.1\r\n{self._head}content-length: {len(body)}\r\n\r\n".encode() + body
         )
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-        content = await self._reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\r\n")[0]))
+        content = await (self._pieces() if b"transfer-encoding: chunked" in head else self._whole(head))
         if b" 200 " not in head[:20]:
             raise RuntimeError(f"{path}: {head[:40]!r} {content[:200]!r}")
+        return content
+
+    async def _whole(self, head: bytes) -> bytes:
+        return await self._reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\r\n")[0]))
+
+    async def _pieces(self) -> bytes:
+        content = b""
+        while size := int(await self._reader.readuntil(b"\r\n"), 16):
+            content += (await self._reader.readexactly(size + 2))[:-2]
+        await self._reader.readexactly(2)
         return content
 
     def close(self) -> None:

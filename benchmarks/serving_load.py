@@ -6,7 +6,7 @@
     a  decisions over HTTP, 8 clients: ours (a pool of threads, a cache, a log) against deciding in the handler, with the same
        form of the bundle
     b  a whole chat completion, route pinned, simulated model without delay, against an endpoint with an answer at hand
-    c  the WebSocket against HTTP: ping and pong, a message and its final answer
+    c  the WebSocket against HTTP: ping and pong, a message and its final answer (streamed by both)
     d  idle WebSockets: what the server's process holds with and without them
     e  chat calls after a warm-up that fills every cache: what the process keeps of each
 
@@ -182,7 +182,10 @@ def overhead(at: Servers, asked: argparse.Namespace) -> list[Found]:
 def sockets(at: Servers, asked: argparse.Namespace) -> list[Found]:
     """(c) One socket against one kept connection."""
     rounds = max(1, asked.n // (5 * TURNS))
-    each: dict[str, list[float]] = {"c  ping to pong, to GET /healthz": [], "c  message to final, to POST chat": []}
+    each: dict[str, list[float]] = {
+        "c  ping to pong, to GET /healthz": [],
+        "c  message to final, to a streamed POST chat": [],
+    }
     for number in range(rounds):
         took = asyncio.run(_turns(at.ours, f"round {number}"))
         for column, (by_socket, by_http) in zip(each.values(), took, strict=True):
@@ -199,7 +202,7 @@ async def _turns(url: str, name: str) -> list[tuple[float, float]]:
             by_socket, by_http = list[float](), list[float]()
             for number in range(TURNS):
                 asked: Json = {"type": kind}
-                form = None if kind == "ping" else chats(name)(number)
+                form = None if kind == "ping" else {**chats(name)(number), "stream": True}
                 if kind == "message":
                     asked |= {"turn": f"{number}", "text": f"how are you, {name} {number}?", "route": "chat"}
                 began = time.perf_counter()

@@ -34,6 +34,12 @@ def export(
         bool,
         typer.Option("--static/--no-static", help="Let token vectors answer first where they are sure (some minutes)."),
     ] = False,
+    static_loss: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Route accuracy that they may cost, at the upper end of its 95 % interval."
+        ),
+    ] = 0.015,
     data: Data = SHIPPED_DATA,
     json: Json = None,
 ) -> None:
@@ -57,6 +63,7 @@ def export(
             parts=parts,
             precisions=precisions,
             static=static,
+            most_lost=static_loss,
             notify=told.notify,
         )
     out_to = console()

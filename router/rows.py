@@ -208,6 +208,8 @@ def text_problem(text: str, *, limit: int = MAX_TEXT_CHARS) -> str | None:
         return "is empty; wanted text"
     if len(text) > limit:
         return f"has {len(text):,} characters; wanted at most {limit:,}"
+    if text.isprintable():
+        return None
     for position, char in enumerate(text):
         category = unicodedata.category(char)
         if category == "Cc" and char not in ALLOWED_CONTROLS:

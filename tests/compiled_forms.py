@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import router.compiled.static as static_tier
 from router.compiled.export import export
 from router.compiled.making import Parts
 from router.dataset import Dataset
@@ -50,7 +49,7 @@ def parts(talk: Dataset) -> Parts:
 def form(graph_router: Router, parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled form with everything in it; so few queries resolve no loss, so the static tier is let in by hand."""
     target = tmp_path_factory.mktemp("forms") / "form"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(static_tier, "MOST_LOST", 1.0)
-        export(graph_router, target, source_id="small", parts=parts, precisions=("fp32", "int8"), static=True)
+    export(
+        graph_router, target, source_id="small", parts=parts, precisions=("fp32", "int8"), static=True, most_lost=1.0
+    )
     return target

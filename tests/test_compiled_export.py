@@ -12,7 +12,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import router.compiled.static as static_tier
 from router.bundle import save
 from router.compiled import load
 from router.compiled.export import export
@@ -28,10 +27,11 @@ pytest_plugins = ("tests.compiled_forms",)
 
 
 def test_a_static_tier_that_may_lose_too_much_is_left_out_and_the_card_says_so(
-    graph_router: Router, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    graph_router: Router, parts: Parts, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(static_tier, "MOST_LOST", -1.0)
-    manifest = export(graph_router, tmp_path / "f", source_id="x", parts=parts, precisions=("fp32",), static=True)
+    manifest = export(
+        graph_router, tmp_path / "f", source_id="x", parts=parts, precisions=("fp32",), static=True, most_lost=-1.0
+    )
     assert STATIC not in manifest["tiers"]
     assert "static tier: left out" in (tmp_path / "f" / "CARD.md").read_text()
     assert len(load(tmp_path / "f").tiers) == 1

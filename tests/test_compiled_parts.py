@@ -141,6 +141,19 @@ def test_a_static_tier_that_always_errs_may_never_answer() -> None:
     assert choose_confidence([decided("b", 0.999)] * 50, right, np.arange(50)) is None
 
 
+def test_a_loss_that_is_allowed_lets_the_static_tier_answer_more() -> None:
+    n = 400
+    static = [decided("a", c) for c in np.linspace(0.5, 0.999, n).tolist()]
+    now_and_then = (np.arange(n) % 50 != 0).astype(float)  # wrong once in 50, at every confidence
+    right: dict[Way, Floats] = {"static": now_and_then, "graph": np.ones(n), "fitted": np.ones(n)}
+    shares = [
+        chosen["share"] if chosen else 0.0
+        for chosen in (choose_confidence(static, right, np.arange(n), most_lost=lost) for lost in (0.0, 0.02, 0.1))
+    ]
+    assert shares == sorted(set(shares))
+    assert shares[-1] == 1.0
+
+
 def test_what_the_graph_loses_counts_against_the_static_tier() -> None:
     right: dict[Way, Floats] = {"static": np.ones(50), "graph": np.zeros(50), "fitted": np.ones(50)}
     unsure = [decided("a", 0.999)] * 25 + [decided("a", 0.1)] * 25

@@ -22,6 +22,7 @@ from router.compiled.files import KIND, Precision, named
 from router.compiled.layout import stack_of
 from router.compiled.making import Making, Notify, Parts
 from router.compiled.sparse import sparse_weights
+from router.compiled.static import MOST_LOST
 from router.encoders.cache import CachedEncoder
 from router.encoders.onnx import TOKENIZER_FILE
 from router.encoders.open import HASHING, cache_directory, exported_directory
@@ -41,11 +42,13 @@ def export(
     parts: Parts,
     precisions: tuple[Precision, ...],
     static: bool,
+    most_lost: float = MOST_LOST,
     notify: Notify = lambda _: None,
 ) -> Manifest:
     """Write the compiled form of `router` to the directory `target`, whole or not at all; returns its manifest.
 
     source_id: of the bundle it comes from.   static: whether to distil and fit the static tier as well (some minutes).
+    most_lost: of the route accuracy, in [0, 1], by both tiers together at the upper end of its 95 % interval.
     Raises BundleError where the encoder has no graph, where a split is empty, or `target` is something else.
     """
     _require_replaceable(target)
@@ -66,7 +69,7 @@ def export(
         making = Making(work=work, manifest=manifest, arrays=arrays, fitted=fitted, parts=parts, notify=notify)
         making.graphs(encoder, stack, precisions)
         if static:
-            making.static(encoder)
+            making.static(encoder, most_lost=most_lost)
         making.measure()
         manifest["files"] = file_hashes(work)
         write_manifest(work, manifest, card=card_text(manifest))

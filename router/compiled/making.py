@@ -82,8 +82,8 @@ class Making:
         tokens = Tokens(self.work / TOKENIZER_FILE, self.fitted.encoder.spec.max_tokens)
         return [tokens.of(query.text) for query in training[:: max(1, len(training) // ROUNDED_ON)]]
 
-    def static(self, encoder: Path) -> None:
-        """Distil, fit, and let the tier answer from the confidence at which nothing resolvable is lost; else leave it out."""
+    def static(self, encoder: Path, *, most_lost: float) -> None:
+        """Distil, fit, and let the tier answer from the confidence at which no more than that is lost; else leave it out."""
         self.notify("distilling token vectors")
         texts = [query.text for query in self.fitted.training]
         vectors = distil(encoder, self.fitted.encoder.spec, texts)
@@ -97,7 +97,7 @@ class Making:
         }
         self.arrays.update(own)
         self._recalibrate(STATIC)
-        chosen = self._confidence()
+        chosen = self._confidence(most_lost)
         self.manifest["static"]["chosen"] = chosen
         if chosen is None:
             self.notify("the static tier is not sure enough anywhere; it is left out")
@@ -108,7 +108,7 @@ class Making:
             self.manifest["tiers"][STATIC]["answers_above"] = chosen["answers_above"]
         self._write()
 
-    def _confidence(self) -> dict[str, Any] | None:
+    def _confidence(self, most_lost: float) -> dict[str, Any] | None:
         """The choice for the graph that a form opens with where no precision is asked for."""
         part, compiled = self.parts.calibration, self._open(None, static=True)
         static, graph = (compiled.decisions(compiled.read(part.texts, part.contexts, tier=at)) for at in (0, 1))
@@ -118,7 +118,7 @@ class Making:
                 WAYS, (static, graph, self.fitted.decide_many(part.texts, part.contexts)), strict=True
             )
         }
-        return choose_confidence(static, routes, np.array(units(part.queries)))
+        return choose_confidence(static, routes, np.array(units(part.queries)), most_lost=most_lost)
 
     def measure(self) -> None:
         """Every precision alone, and each behind the static tier, on the test split."""

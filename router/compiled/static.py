@@ -29,9 +29,7 @@ from router.rowspace import TrainingRows
 from router.scoring import Floats, Ints
 from router.types import Decision
 
-MOST_LOST = (
-    0.005  # of route accuracy, at the upper end of the interval: half a point is not resolved on some 2,000 queries
-)
+MOST_LOST = 0.015  # of route accuracy, at the upper end of the interval, whose half is a point on some 2,000 queries
 GRID = np.round(np.arange(0.50, 0.995, 0.01), 2)  # thresholds of the confidence
 
 Way = Literal["static", "graph", "fitted"]
@@ -105,13 +103,13 @@ def static_arrays(heads: StaticHeads, encoder: StaticEncoder) -> Arrays:
 
 
 def choose_confidence(
-    static: Sequence[Decision], right: Mapping[Way, Floats], unit: Ints
+    static: Sequence[Decision], right: Mapping[Way, Floats], unit: Ints, *, most_lost: float = MOST_LOST
 ) -> dict[str, Any] | None:  # Any: a threshold, a share and a figure
     """The lowest confidence from which the static tier may answer, on n calibration queries; None where there is none.
 
     right: (n,) whether the route of the static tier, of the graph behind it and of the fitted router is right, NaN where
     the labels leave it open. From the surest threshold of a grid down, it goes as far as both tiers together lose at most
-    `MOST_LOST` of the fitted router's route accuracy at the upper end of the 95 % paired bootstrap interval over people;
+    `most_lost` of the fitted router's route accuracy at the upper end of the 95 % paired bootstrap interval over people;
     it stops at the first that does not, so that trying many thresholds costs no level (a fixed sequence of tests).
     """
     confidence = np.array([decision.confidence for decision in static])
@@ -122,13 +120,13 @@ def choose_confidence(
         answers = free & (confidence >= threshold)
         loss = right["fitted"] - np.where(answers, right["static"], right["graph"])
         found = bootstrap(loss[known], unit[known])
-        if found["high"] is None or found["high"] > MOST_LOST:
+        if found["high"] is None or found["high"] > most_lost:
             break
         chosen = {
             "answers_above": threshold,
             "share": round(float(answers.mean()), DECIMALS),
             "route_loss": found,
-            "most_lost": MOST_LOST,
+            "most_lost": most_lost,
         }
     return chosen
 
