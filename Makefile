@@ -9,7 +9,7 @@ PORT ?= 8080
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check bench clean
+.PHONY: help setup demo serve test check bench load clean
 
 help: ## Say what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ bench: $(STAMP) ## Measure the claims about speed, and the guarantee's, each bes
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/guarantee.py
 	$(BIN)/python benchmarks/simulate.py
+
+load: $(STAMP) ## Measure the server with the demo's bundle: under load, and while things fail (minutes)
+	-$(BIN)/python benchmarks/serving_load.py
+	-$(BIN)/python benchmarks/serving_faults.py
 
 clean: ## Remove .venv and everything made
 	rm -rf .venv out mlruns mlflow.db build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
