@@ -70,7 +70,7 @@ def main() -> None:
     line("in context", choices.route, alone)
     for usd in COSTS_USD[1:]:
         stayed = sticky(router.policy, reading.probabilities, choices, before.tolist(), switch_usd=usd)
-        line(f"in context, a change costs {usd:.3f} dollars", stayed, choices.route)
+        line(f"in context, a change costs {usd:.3f} dollars", stayed.route, choices.route)
 
 
 if __name__ == "__main__":

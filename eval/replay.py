@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from eval.conversations import routes_before
 from eval.heads import require_known_labels, unit_names
 from eval.run import Header, Record, Run, read_run
 from router.bundle import bundle_id, load
@@ -21,6 +22,7 @@ from router.pipeline import Router
 from router.policy import RULES, LabelPolicy, true_route
 from router.prices import PriceTable, read_prices
 from router.routes import RouteTable, table_to_mapping
+from router.stickiness import sticky
 from router.types import Query, Route
 
 Z95 = 1.6448536269514722  # standard normal quantile of 0.95
@@ -63,9 +65,11 @@ def replay(
         also=[decision.also for decision in router.decisions(reading)],
         novelty=reading.novelty,
     )
+    before = routes_before(router, dataset.contexts) if router.table.policy.switch_usd else None
     return record(
-        predictions, router.policy, dataset, name="weighbridge", split=split, seed=seed, bundle=bundle, prices=prices
-    )
+        predictions, router.policy, dataset, name="weighbridge", split=split, seed=seed,
+        bundle=bundle, prices=prices, previous=before,
+    )  # fmt: skip
 
 
 def record(
@@ -78,11 +82,17 @@ def record(
     seed: int,
     bundle: str | None = None,
     prices: PriceTable | None = None,
+    previous: Sequence[int] | None = None,
 ) -> Run:
-    """Let a policy decide on predictions, and write down decisions, labels, and simulated cost and latency."""
+    """Let a policy decide on predictions, and write down decisions, labels, and simulated cost and latency.
+
+    previous: n numbers of the routes that conversations were on, as `router.stickiness.sticky` reads them.
+    """
     table = policy.table
     cost = table.cost_usd(prices or read_prices())
     choices = policy.choose(predictions.probabilities, novelty=predictions.novelty)
+    if previous is not None:
+        choices = sticky(policy, predictions.probabilities, choices, previous)
     require_known_labels(dataset, policy.classes)
     unit_of = unit_names(dataset)
     rows = {head: p.tolist() for head, p in predictions.probabilities.items()}

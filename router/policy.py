@@ -9,6 +9,10 @@ The rules, in order; the first that applies decides:
     no-desk       not cheap, and its domain has no desk: the safe route
     unsure        the probability of the chosen desk is below the floor: the safe route
     desk          not cheap, and a desk owns the domain: that desk
+
+Within a conversation one more may follow (`router.stickiness`):
+
+    stays         the route so far, because another would not be worth the change
 """
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ from router.types import Labels
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
-RULES = ("novel", "cheap", "danger", "out-of-scope", "no-desk", "unsure", "desk")
+DECIDING = ("novel", "cheap", "danger", "out-of-scope", "no-desk", "unsure", "desk")  # in their order
+STAYS = "stays"
+RULES = (*DECIDING, STAYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +103,9 @@ class LabelPolicy:
             "unsure": sure < spec.min_confidence,
             "desk": np.ones(len(top), dtype=bool),
         }
-        rule = np.stack([tests[name] for name in RULES]).argmax(axis=0)
+        rule = np.stack([tests[name] for name in DECIDING]).argmax(axis=0)
         target = {"cheap": self._cheap, "out-of-scope": self._cheap}
-        fixed = np.array([target.get(name, self._safe) for name in RULES], dtype=np.intp)
+        fixed = np.array([target.get(name, self._safe) for name in DECIDING], dtype=np.intp)
         route = np.where(rule == RULES.index("desk"), desk, fixed[rule])
         confidence = np.where(rule == RULES.index("cheap"), cheap_p, (1.0 - cheap_p) * sure)
         confidence = np.where(rule == RULES.index("out-of-scope"), sure, confidence)

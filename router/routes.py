@@ -25,7 +25,8 @@ ADVICE = "See datasets/pam-v1/routes.toml for the form."
 class LabelPolicySpec:
     """Which heads and labels the label policy reads, and the prices of its two mistakes.
 
-    `wrong_cheap_usd`: a query that needed a desk got the cheap route. `wrong_dear_usd`: the reverse.
+    `wrong_cheap_usd`: a query that needed a desk got the cheap route. `wrong_dear_usd`: the reverse. `switch_usd`: another
+    route than the conversation's last: the prompt cache that is lost, and the change of voice.
     """
 
     complexity_head: str
@@ -38,11 +39,16 @@ class LabelPolicySpec:
     wrong_dear_usd: float
     min_confidence: float
     max_novelty: float
+    switch_usd: float = 0.0
 
     def __post_init__(self) -> None:
         if not (0 < self.wrong_cheap_usd < math.inf and 0 < self.wrong_dear_usd < math.inf):
             raise DataError(
                 f"[policy]: wrong_cheap_usd = {self.wrong_cheap_usd}, wrong_dear_usd = {self.wrong_dear_usd}; wanted both above 0 and finite. {ADVICE}"
+            )
+        if not 0 <= self.switch_usd < math.inf:
+            raise DataError(
+                f"[policy]: switch_usd = {self.switch_usd}; wanted dollars a change of route, at least 0 and finite. {ADVICE}"
             )
         for name in ("min_confidence", "max_novelty"):
             if not 0 <= getattr(self, name) <= 1:
@@ -132,6 +138,7 @@ def table_to_mapping(table: RouteTable) -> dict[str, Any]:
     spec = table.policy
     optional = {
         "urgency": {"head": spec.urgency_head, "high": spec.high_label} if spec.urgency_head else None,
+        "switch_usd": spec.switch_usd,
     }
     return {
         "price_date": table.price_date.isoformat(),
@@ -167,6 +174,7 @@ def table_from_mapping(raw: Mapping[str, Any], *, where: str) -> RouteTable:
             wrong_dear_usd=float(policy["wrong_dear_usd"]),
             min_confidence=float(policy.get("min_confidence", 0.0)),
             max_novelty=float(policy.get("max_novelty", 1.0)),
+            switch_usd=float(policy.get("switch_usd", 0.0)),
         )
         cheap = [entry["name"] for entry in raw["routes"] if entry.get("cheap")]
         routes = tuple(_route(entry) for entry in raw["routes"])

@@ -20,6 +20,7 @@ REASONS = {
     "no-desk": "not cheap, and no desk owns its domain: the safe route",
     "unsure": "not cheap, and no desk is likely enough: the safe route",
     "desk": "not cheap, and this desk owns its domain",
+    "stays": "another route would not be worth the change within this conversation",
 }
 WIDTH = 90  # characters of a neighbour's text
 LIKELIEST = 3  # labels of a head that are shown

@@ -1,8 +1,8 @@
 """Within a conversation the route stays, unless another is better by more than the change costs.
 
-A change throws away the prompt cache of the model that answered so far, and the user hears another voice. So a label
-policy's new route stands only where the money that it is expected to save exceeds that cost. What a route is expected to
-cost by being wrong comes from the policy's own two prices:
+A change throws away the prompt cache of the model that answered so far, and the user hears another voice: `switch_usd` of the
+route table. So a label policy's new route stands only where the money that it is expected to save exceeds that. What a route
+is expected to cost by being wrong comes from the policy's own two prices:
 
     the cheap route    P(not cheap) x wrong_cheap_usd
     a desk             P(cheap) x wrong_dear_usd + P(not cheap) (1 - P(its domain)) x wrong_cheap_usd
@@ -18,11 +18,23 @@ import numpy as np
 import numpy.typing as npt
 
 from router.errors import PolicyError
-from router.policy import RULES, Choices, LabelPolicy
+from router.policy import RULES, STAYS, Choices, LabelPolicy
 
 Floats = npt.NDArray[np.float64]
 FREE = tuple(RULES.index(name) for name in ("cheap", "out-of-scope", "no-desk", "desk"))  # rules that may be overruled
 NONE = -1  # the previous route of a query that begins a conversation
+
+
+def right_probability(policy: LabelPolicy, probabilities: Mapping[str, Floats]) -> Floats:
+    """(n, number of routes) the probability that a query's labels lead there; 0 for a route without a desk."""
+    table, spec = policy.table, policy.table.policy
+    cheap = policy.cheap_probability(probabilities)
+    domain = probabilities[spec.domain_head]
+    desk_of = table.desk_index(policy.classes[spec.domain_head])
+    mine = np.stack([domain[:, desk_of == place].sum(axis=1) for place in range(len(table.routes))], axis=1)
+    right: Floats = (1.0 - cheap)[:, None] * mine
+    right[:, table.names.index(table.cheap)] = cheap
+    return right
 
 
 def expected_wrong_usd(policy: LabelPolicy, probabilities: Mapping[str, Floats]) -> Floats:
@@ -31,14 +43,10 @@ def expected_wrong_usd(policy: LabelPolicy, probabilities: Mapping[str, Floats])
     A route without a desk that is not the cheap one loses as a desk whose domain is never meant.
     """
     table, spec = policy.table, policy.table.policy
-    cheap = policy.cheap_probability(probabilities)
-    domain = probabilities[spec.domain_head]
-    labels = policy.classes[spec.domain_head]
-    desk_of = table.desk_index(labels)
-    mine = np.stack([domain[:, desk_of == place].sum(axis=1) for place in range(len(table.routes))], axis=1)
-    dear, bad = spec.wrong_dear_usd, spec.wrong_cheap_usd
-    loss: Floats = cheap[:, None] * dear + (1.0 - cheap)[:, None] * (1.0 - mine) * bad
-    loss[:, table.names.index(table.cheap)] = (1.0 - cheap) * bad
+    cheap = policy.cheap_probability(probabilities)[:, None]
+    right = right_probability(policy, probabilities)
+    loss: Floats = cheap * spec.wrong_dear_usd + (1.0 - cheap - right) * spec.wrong_cheap_usd
+    loss[:, table.names.index(table.cheap)] = (1.0 - cheap[:, 0]) * spec.wrong_cheap_usd
     return loss
 
 
@@ -48,21 +56,44 @@ def sticky(
     choices: Choices,
     previous: Sequence[int],
     *,
-    switch_usd: float,
-) -> npt.NDArray[np.intp]:
-    """(n,) the routes of n queries whose conversations were on `previous`: the policy's own, or the previous one.
+    switch_usd: float | None = None,
+) -> Choices:
+    """What becomes of n choices whose conversations were on the routes `previous`: the policy's own, or the previous route.
 
-    previous: n numbers of routes in table order, `NONE` where a conversation begins.   switch_usd: what a change costs.
-    Raises PolicyError for a negative cost or rows that disagree.
+    previous: n numbers of routes in table order, `NONE` where a conversation begins.   switch_usd: what a change costs, the
+    route table's unless told. Raises PolicyError for a negative cost or rows that disagree.
     """
-    if not switch_usd >= 0.0:
-        raise PolicyError(f"`switch_usd` is {switch_usd}; wanted dollars a change, at least 0.")
+    usd = policy.table.policy.switch_usd if switch_usd is None else switch_usd
+    if not usd >= 0.0:
+        raise PolicyError(f"`switch_usd` is {usd}; wanted dollars a change, at least 0.")
     if len(previous) != len(choices.route):
         raise PolicyError(f"{len(previous)} previous routes for {len(choices.route)} queries; wanted one for each.")
+    if usd == 0.0:
+        return choices
     before = np.asarray(previous, dtype=np.intp)
     rows = np.arange(len(before))
     loss = expected_wrong_usd(policy, probabilities)
     gain = loss[rows, np.maximum(before, 0)] - loss[rows, choices.route]
-    stays = (before != NONE) & np.isin(choices.rule, FREE) & (gain <= switch_usd)
-    kept: npt.NDArray[np.intp] = np.where(stays, before, choices.route)
-    return kept
+    stays = (before != NONE) & (before != choices.route) & np.isin(choices.rule, FREE) & (gain <= usd)
+    right = right_probability(policy, probabilities)
+    return Choices(
+        route=np.where(stays, before, choices.route),
+        rule=np.where(stays, RULES.index(STAYS), choices.rule),
+        confidence=np.where(stays, right[rows, np.maximum(before, 0)], choices.confidence),
+    )
+
+
+def stays_on(
+    policy: LabelPolicy, probabilities: Mapping[str, Mapping[str, float]], *, route: str, rule: str, previous: str
+) -> float | None:
+    """The confidence of staying on `previous`, where one decision is overruled; None where it stands.
+
+    probabilities: head -> label -> p.   A previous route that the table does not have is none.
+    """
+    names = policy.table.names
+    if previous not in names or policy.table.policy.switch_usd == 0.0:
+        return None
+    rows = {head: np.array([[p[label] for label in policy.classes[head]]]) for head, p in probabilities.items()}
+    own = Choices(route=np.array([names.index(route)]), rule=np.array([RULES.index(rule)]), confidence=np.zeros(1))
+    found = sticky(policy, rows, own, [names.index(previous)])
+    return float(found.confidence[0]) if found.rule[0] == RULES.index(STAYS) else None

@@ -248,6 +248,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "eval.robustness",
         "eval.heads",
         "eval.board_axes",
+        "eval.conversations",
     ),
     (
         "eval.curve_outlook",
@@ -396,6 +397,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "agents.gateway.limits",
         "agents.gateway.log_file",
         "agents.gateway.pool",
+        "agents.gateway.recent",
         "agents.gateway.settings",
         "agents.models",
         "agents.models.upstream",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,16 @@ from agents.gateway.answering import ChatRequest, Gateway
 from agents.gateway.choice import RouteChoice
 from agents.gateway.decision_log import DecisionLog
 from agents.gateway.exploring import Exploration
-from agents.gateway.held import Held
+from agents.gateway.held import Held, LabelBundle
 from agents.gateway.log_file import LoggedDecision, read_log
-from agents.gateway.loops import KEPT_S, Loops, ToolLoop, loop_of
+from agents.gateway.loops import KEPT_S, ToolLoop, loop_of
 from agents.gateway.metrics import Metrics
+from agents.gateway.recent import Recent
 from agents.gateway.service import Decided, Service
 from agents.gateway.tracing import Tracing
 from agents.types import Message, ToolCall, ToolSpec
+from router.pipeline import Router
+from router.policy import LabelPolicy
 from tests.decided import BOUND_S, ROUTES, FakeBundle, decider
 from tests.logs import choice
 from tests.scripted import PRICES, ScriptedModel, a_route, whole
@@ -74,8 +78,8 @@ def test_a_question_without_tools_begins_no_loop() -> None:
 
 def test_a_loop_is_forgotten_when_it_was_quiet_for_long() -> None:
     now = [0.0]
-    loops, one = Loops(clock=lambda: now[0]), loop(ASKED)
-    loops.keep(one, choice())
+    loops, one = Recent[RouteChoice](kept_s=KEPT_S, clock=lambda: now[0]), loop(ASKED).key
+    loops.put(one, choice())
     now[0] = KEPT_S - 1.0
     assert loops.of(one) == choice()
     now[0] = KEPT_S
@@ -83,10 +87,10 @@ def test_a_loop_is_forgotten_when_it_was_quiet_for_long() -> None:
 
 
 def test_as_many_loops_are_remembered_as_there_is_room_for() -> None:
-    loops = Loops(kept=2, clock=lambda: 0.0)
-    running = [loop(ASKED, who=name) for name in ("ann", "bob", "cid")]
+    loops = Recent[RouteChoice](kept_s=KEPT_S, kept=2, clock=lambda: 0.0)
+    running = [loop(ASKED, who=name).key for name in ("ann", "bob", "cid")]
     for one in running:
-        loops.keep(one, choice())
+        loops.put(one, choice())
     assert (len(loops), [loops.of(one) is None for one in running]) == (2, [True, False, False])
 
 
@@ -178,6 +182,24 @@ def test_a_loop_outlives_a_bundle_that_fails_amid_it(tmp_path: Path) -> None:
     assert [(one.route, one.rule) for one in found] == [
         ("budget", "desk"), ("budget", "desk"), ("expert", "classifier-failed"),
     ]  # fmt: skip
+
+
+def test_a_conversation_stays_until_another_route_is_worth_the_change(router: Router, tmp_path: Path) -> None:
+    """At a price that nothing is worth, the second message of everybody stays where their first one went."""
+    spec = replace(router.table.policy, switch_usd=1.0)
+    policy = LabelPolicy(replace(router.table, policy=spec), router.classes, threshold=router.policy.threshold)
+    dear = LabelBundle(router=replace(router, policy=policy), bundle_id="b", stamp="b", policy_hash="p")
+    first, second = Message(role="user", text="hello"), Message(role="user", text="plan my trip to Rome for a week")
+    reply = Message(role="assistant", text="Hello!")
+    asked = [
+        (chat(first, tools=()), "ann"),
+        (chat(first, reply, second, tools=()), "ann"),
+        (chat(first, reply, second, tools=()), "bob"),
+    ]
+    (begun, stayed, fresh), _ = turns(tmp_path / "log.db", asked, rate=0.0, held=dear)
+    assert fresh.route != begun.route
+    assert (stayed.route, stayed.rule) == (begun.route, "stays")
+    assert stayed.candidates == begun.candidates
 
 
 def test_earlier_messages_of_the_user_are_the_context_of_the_last(tmp_path: Path) -> None:

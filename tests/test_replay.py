@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval.conversations import routes_before
 from eval.metrics import by_route, route_figures
 from eval.replay import choose_split, replay, simulated_latency_ms, verify
 from eval.run import Record, Run, write_run
@@ -21,8 +22,10 @@ from router.bundle import MANIFEST, bundle_id, load
 from router.dataset import Dataset
 from router.errors import DataError, RunError
 from router.pipeline import Router
+from router.policy import LabelPolicy
 from router.prices import read_prices
 from router.routes import RouteTable
+from router.stickiness import NONE
 from router.types import Labels, Query
 
 Change = Callable[[list[dict[str, Any]]], None]  # Any: whatever JSON can hold
@@ -222,3 +225,31 @@ def test_a_change_of_white_space_alone_does_not_verify(recorded: Path, bundle: P
     recorded.write_bytes(recorded.read_bytes().replace(b'"also": ', b'"also":', 1))
     with pytest.raises(RunError):
         verify(recorded, bundle, few)
+
+
+def test_a_replay_keeps_a_conversations_route_where_a_change_is_too_dear(router: Router, few: Dataset) -> None:
+    """Follow-ups made of pairs of queries: at a price that nothing is worth, each stays where its first message went."""
+    firsts, seconds = few.queries[:8], few.queries[8:]
+    follow_ups = tuple(replace(b, context=(a.text,)) for a, b in zip(firsts, seconds, strict=True))
+    part = replace(few, queries=follow_ups)
+    spec = replace(router.table.policy, switch_usd=1.0)
+    policy = LabelPolicy(replace(router.table, policy=spec), router.classes, threshold=router.policy.threshold)
+    own, dear = (
+        replay(one, part, split="test", seed=0, bundle=None).records for one in (router, replace(router, policy=policy))
+    )
+    begun = [decision.route for decision in router.decide_many([query.text for query in firsts])]
+    stayed = [record for record in dear if record.rule == "stays"]
+    assert stayed
+    for record, free, first in zip(dear, own, begun, strict=True):
+        safety = free.rule in ("novel", "danger", "unsure")
+        assert record.route == (free.route if safety else first)
+        assert record.rule == ("stays" if not safety and free.route != first else free.rule)
+
+
+def test_a_conversation_is_followed_message_by_message(router: Router, few: Dataset) -> None:
+    texts = [query.text for query in few.queries[:3]]
+    before = routes_before(router, [(), (texts[0],), (texts[0], texts[1])])
+    names = router.table.names
+    first = router.decide(texts[0]).route
+    second = router.decide_many([texts[1]], [(texts[0],)])[0].route
+    assert before == [NONE, names.index(first), names.index(second)]

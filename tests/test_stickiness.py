@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.errors import PolicyError
+from router.errors import DataError, PolicyError
 from router.policy import RULES, LabelPolicy
-from router.routes import LabelPolicySpec, RouteTable
-from router.stickiness import NONE, expected_wrong_usd, sticky
+from router.routes import LabelPolicySpec, RouteTable, table_from_mapping, table_to_mapping
+from router.stickiness import NONE, expected_wrong_usd, stays_on, sticky
 from router.types import Route
 
 CLASSES = {"level": ("easy", "hard"), "topic": ("shop", "trip", "outside"), "mood": ("calm", "urgent")}
@@ -59,7 +59,7 @@ def read(easy: float, shop: float, trip: float, urgent: float = 0.0) -> dict[str
 
 def after(previous: int, said: dict[str, np.ndarray], *, switch_usd: float, novelty: float = 0.0) -> int:
     choices = POLICY.choose(said, novelty=np.array([novelty]))
-    return int(sticky(POLICY, said, choices, [previous], switch_usd=switch_usd)[0])
+    return int(sticky(POLICY, said, choices, [previous], switch_usd=switch_usd).route[0])
 
 
 def test_what_a_route_is_expected_to_lose_worked_out_by_hand() -> None:
@@ -73,6 +73,36 @@ def test_a_better_desk_is_taken_once_it_is_worth_the_change() -> None:
     said = read(0.2, 0.3, 0.7)
     assert after(SHOP, said, switch_usd=0.0063) == TRIP
     assert after(SHOP, said, switch_usd=0.0065) == SHOP
+
+
+def test_a_route_that_stays_says_so_and_how_likely_it_is_right() -> None:
+    """P(not easy) 0.8 times P(shop) 0.3."""
+    said = read(0.2, 0.3, 0.7)
+    kept = sticky(POLICY, said, POLICY.choose(said, novelty=np.zeros(1)), [SHOP], switch_usd=0.01)
+    assert (RULES[kept.rule[0]], kept.confidence[0]) == ("stays", pytest.approx(0.24))
+
+
+def test_one_decision_stays_by_the_tables_own_cost() -> None:
+    dear = LabelPolicy(replace(TABLE, policy=replace(SPEC, switch_usd=0.0065)), CLASSES, threshold=0.5)
+    said = {head: dict(zip(CLASSES[head], p[0].tolist(), strict=True)) for head, p in read(0.2, 0.3, 0.7).items()}
+    assert stays_on(dear, said, route="trip", rule="desk", previous="shop") == pytest.approx(0.24)
+    assert stays_on(dear, said, route="trip", rule="desk", previous="trip") is None
+    assert stays_on(dear, said, route="help", rule="novel", previous="shop") is None
+    assert stays_on(dear, said, route="trip", rule="desk", previous="closed") is None
+    assert stays_on(POLICY, said, route="trip", rule="desk", previous="shop") is None
+
+
+@pytest.mark.parametrize("usd", [-0.01, float("inf"), float("nan")])
+def test_a_cost_that_is_none_is_refused_where_the_table_is_read(usd: float) -> None:
+    with pytest.raises(DataError, match="wanted dollars a change of route"):
+        replace(SPEC, switch_usd=usd)
+
+
+def test_the_cost_comes_back_from_a_bundles_form_and_is_part_of_the_policys_hash() -> None:
+    dear = replace(TABLE, policy=replace(SPEC, switch_usd=0.002))
+    assert table_from_mapping(table_to_mapping(dear), where="here") == dear
+    assert "switch_usd" not in table_to_mapping(TABLE)["policy"]
+    assert dear.digest() != TABLE.digest()
 
 
 def test_at_no_cost_the_policy_decides_alone() -> None:
@@ -95,7 +125,7 @@ def test_safety_is_never_overruled(said: dict[str, np.ndarray], novelty: float, 
     unsure = LabelPolicy(replace(TABLE, policy=replace(SPEC, min_confidence=0.9)), CLASSES, threshold=0.5)
     doubtful = unsure.choose(said, novelty=np.array([0.0]))
     if RULES[doubtful.rule[0]] == "unsure":
-        assert sticky(unsure, said, doubtful, [SHOP], switch_usd=1.0).tolist() == [HELP]
+        assert sticky(unsure, said, doubtful, [SHOP], switch_usd=1.0).route.tolist() == [HELP]
 
 
 @given(

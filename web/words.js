@@ -10,6 +10,7 @@ const RULES = {
   danger: "out of scope but urgent, so it takes the safe route",
   "out-of-scope": "nothing a desk should serve: a short refusal",
   "no-desk": "not simple, and no desk owns its subject, so it takes the safe route",
+  stays: "another route would not be worth the change within this conversation",
   unsure: "the router is not sure of the desk, so it takes the safe route",
   "cheapest-above": "the cheapest model that is likely enough to answer well",
   "most-probable": "no model is likely enough to answer well; this one is the likeliest",

@@ -26,7 +26,7 @@ from agents.gateway.choice import (
     new_decision_id,
 )
 from agents.gateway.exploring import NOTHING, Exploration
-from agents.gateway.held import Held, LabelBundle, ModelBundle
+from agents.gateway.held import Held, LabelBundle, ModelBundle, stayed
 from agents.gateway.loading import Form, load_held, stamp_of
 from agents.gateway.pool import PoolLimits
 from agents.gateway.reading import KEPT, Asked, Read, Reader
@@ -109,14 +109,22 @@ class Decider:
         return self._held
 
     async def choose(
-        self, text: str, context: Sequence[str] = (), *, pinned: str | None = None, explore: bool = True
+        self,
+        text: str,
+        context: Sequence[str] = (),
+        *,
+        pinned: str | None = None,
+        explore: bool = True,
+        previous: str | None = None,
     ) -> RouteChoice:
         """Where this message goes. Never raises: what cannot be decided takes the safe route.
 
         context: the user's earlier messages, oldest first.   pinned: the route that the client asked for, whose name the
-        caller has checked.   explore: whether a route may be drawn at all.
+        caller has checked.   explore: whether a route may be drawn at all.   previous: the route of the message before it,
+        which is kept unless another is worth the change.
         """
-        return (await self.choose_with(self._held, [(text, tuple(context))], pinned=pinned, explore=explore))[0]
+        asked = [(text, tuple(context))]
+        return (await self.choose_with(self._held, asked, pinned=pinned, explore=explore, previous=previous))[0]
 
     async def choose_many(self, texts: Sequence[str], *, pinned: str | None = None) -> list[RouteChoice]:
         """One choice per message, in order; each depends on its own text alone."""
@@ -169,19 +177,26 @@ class Decider:
         self.reader.close()
 
     async def choose_with(
-        self, held: Held | None, asked: Sequence[Asked], *, pinned: str | None, explore: bool = True
+        self,
+        held: Held | None,
+        asked: Sequence[Asked],
+        *,
+        pinned: str | None,
+        explore: bool = True,
+        previous: str | None = None,
     ) -> list[RouteChoice]:
         """One choice per message and its context, with this bundle; see `choose`."""
         if pinned is not None:
             return [self._without_verdict(held, pinned, rule=ASKED_FOR) for _ in asked]
         if held is None:
             return [self._without_verdict(None, self._safe, rule=CLASSIFIER_FAILED) for _ in asked]
-        return [self._choice(held, read, explore=explore) for read in await self.reader.read(held, asked)]
+        read = await self.reader.read(held, asked)
+        return [self._choice(held, one, explore=explore, previous=previous) for one in read]
 
-    def _choice(self, held: Held, read: Read, *, explore: bool) -> RouteChoice:
-        said = read.said
-        if said is None:
+    def _choice(self, held: Held, read: Read, *, explore: bool, previous: str | None) -> RouteChoice:
+        if read.said is None:
             return self._without_verdict(held, held.safe, rule=read.why)
+        said = stayed(held, read.said, previous)
         exploration = self._exploration if explore else NOTHING
         odds = exploration.propensities(held.routes, route=said.route, rule=said.rule)
         route = said.route
@@ -230,10 +245,17 @@ class DeciderView:
     held: Held
 
     async def choose(
-        self, text: str, context: Sequence[str] = (), *, pinned: str | None = None, explore: bool = True
+        self,
+        text: str,
+        context: Sequence[str] = (),
+        *,
+        pinned: str | None = None,
+        explore: bool = True,
+        previous: str | None = None,
     ) -> RouteChoice:
         """See Decider."""
-        return (await self.decider.choose_with(self.held, [(text, tuple(context))], pinned=pinned, explore=explore))[0]
+        asked, with_held = [(text, tuple(context))], self.decider.choose_with
+        return (await with_held(self.held, asked, pinned=pinned, explore=explore, previous=previous))[0]
 
     async def choose_many(self, texts: Sequence[str], *, pinned: str | None = None) -> list[RouteChoice]:
         """See Decider."""

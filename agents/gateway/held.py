@@ -17,8 +17,9 @@ from router.files import canonical_json, sha256_bytes
 from router.outcome_policy import CheapestAbove, Threshold, to_mapping
 from router.outcome_router import ModelRouter
 from router.pipeline import Router
-from router.policy import LabelPolicy
+from router.policy import STAYS, LabelPolicy
 from router.routes import RouteTable
+from router.stickiness import stays_on
 from router.types import Decision
 
 FITTED = "fitted"
@@ -88,6 +89,11 @@ class LabelBundle:
         return self.router.table
 
     @property
+    def policy(self) -> LabelPolicy:
+        """What decides; of a compiled form, its last tier's."""
+        return self.router.policy if isinstance(self.router, Router) else self.router.tiers[-1].policy
+
+    @property
     def routes(self) -> tuple[str, ...]:
         """In table order."""
         return tuple(self.table.names)
@@ -117,6 +123,15 @@ class LabelBundle:
             moved = copy.copy(self.router)  # with the same sessions; it was loaded to remember nothing
             moved.tiers = tuple(replace(tier, policy=policy) for tier in self.router.tiers)
         return replace(self, router=moved, policy_hash=policy_digest(moved, threshold=threshold))
+
+
+def stayed(held: Held, said: Verdict, previous: str | None) -> Verdict:
+    """The verdict on a message of a conversation that was on `previous`: kept there unless another route is worth the change."""
+    if previous is None or not isinstance(held, LabelBundle):
+        return said
+    policy = held.policy
+    confidence = stays_on(policy, said.probabilities, route=said.route, rule=said.rule, previous=previous)
+    return said if confidence is None else replace(said, route=previous, rule=STAYS, confidence=confidence, also=())
 
 
 def form_of(router: Router | CompiledRouter) -> str:

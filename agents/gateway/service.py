@@ -14,8 +14,9 @@ from agents.gateway.answering import AnswerRecord, ChatRequest, Gateway, Gateway
 from agents.gateway.attempt_record import attempt_json
 from agents.gateway.deciding import Decider, DeciderView, RouteChoice, parse_alias
 from agents.gateway.decision_log import DecisionLog, NotRecordedError, UnknownDecisionError
-from agents.gateway.loops import Loops, loop_of
+from agents.gateway.loops import KEPT_S, loop_of
 from agents.gateway.metrics import Metrics
+from agents.gateway.recent import Recent, key_of
 from agents.gateway.tracing import Tracing
 from agents.models.protocol import Model
 from router.errors import DataError
@@ -25,6 +26,7 @@ from router.types import Route
 __all__ = ["AUTO", "Decided", "NotRecordedError", "Service", "TurnEvent", "UnknownDecisionError"]
 
 AUTO = "auto"
+CONVERSATION_S = 3_600.0  # a pause after which nobody minds another voice, and no prompt cache is left
 END_S = 2.0  # closing a stream upstream is a matter of milliseconds
 
 
@@ -60,7 +62,8 @@ class Service:
         self.models = dict(models)
         self.metrics, self.tracing, self.followed = metrics, tracing, followed
         self._timer = timer
-        self._loops = Loops()
+        self._loops = Recent[RouteChoice](kept_s=KEPT_S)
+        self._last_routes = Recent[str](kept_s=CONVERSATION_S)
         self._answering, self._idle = 0, asyncio.Event()
         self._idle.set()
 
@@ -150,14 +153,16 @@ class Service:
         chooser, pinned = self._chooser(asked)
         started = self._timer()
         loop = loop_of(chat, asked=asked, principal=principal)
-        begun_with = self._loops.of(loop) if loop is not None else None
+        begun_with = self._loops.of(loop.key) if loop is not None else None
         if begun_with is not None:
             choice = replace(begun_with, decision_id=self.decider.new_id(), cached=True)
         else:  # of a loop that began elsewhere nobody knows what was drawn: it is not drawn again
             fresh = loop is None or not loop.begun
-            choice = await chooser.choose(said[-1], said[:-1], pinned=pinned, explore=fresh)
+            previous = self._last_routes.of(key_of(principal, asked, said[:-1]))
+            choice = await chooser.choose(said[-1], said[:-1], pinned=pinned, explore=fresh, previous=previous)
         if loop is not None:
-            self._loops.keep(loop, choice)
+            self._loops.put(loop.key, choice)
+        self._last_routes.put(key_of(principal, asked, said), choice.route)
         await self._recorded([choice], said[-1:], principal=principal, started=started)
         return choice
 
