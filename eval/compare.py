@@ -13,20 +13,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eval.conversations import Decide, routes_before
 from eval.intervals import MeanDraws, bootstrap_mean, holm, minimum_detectable
 from eval.metrics import evaluate, route_hits
 from eval.replay import Predictions, record
 from eval.run import Run
 from router.baselines import BASELINES, Texts
-from router.baselines.protocol import HeadLabels
+from router.baselines.protocol import HeadLabels, LabelBaseline
 from router.dataset import Dataset
+from router.earlier import Contexts
 from router.encoders.protocol import Encoder, sentence_part
 from router.errors import DataError
 from router.files import DECIMALS
 from router.fitting import encode_labels
 from router.lexicon import Lexicon
-from router.policy import LabelPolicy
+from router.policy import Choices, LabelPolicy
 from router.routes import RouteTable
+from router.stickiness import sticky
 from router.thresholds import for_prices
 from router.training import TrainingSplits
 
@@ -89,7 +92,20 @@ def baseline_run(name: str, bench: Bench) -> Run:
     n = len(bench.test)
     predictions = Predictions(probabilities=probabilities, also=[()] * n, novelty=np.zeros(n))
     policy = LabelPolicy(bench.table, classes, threshold=threshold)
-    return record(predictions, policy, bench.test, name=name, split="test", seed=bench.seed)
+    before = routes_before(_deciding(fitted, policy, bench), bench.test.contexts) if spec.switch_usd else None
+    return record(predictions, policy, bench.test, name=name, split="test", seed=bench.seed, previous=before)
+
+
+def _deciding(fitted: LabelBaseline, policy: LabelPolicy, bench: Bench) -> Decide:
+    """How a baseline decides a conversation's earlier messages: by their words alone, as it decides all."""
+
+    def decide(texts: Sequence[str], contexts: Contexts, previous: Sequence[int]) -> Choices:
+        del contexts
+        part = replace(bench.test, queries=tuple(replace(bench.test.queries[0], text=text) for text in texts))
+        p = {head: np.round(rows, DECIMALS) for head, rows in fitted.predict(bench.texts(part)).items()}
+        return sticky(policy, p, policy.choose(p, novelty=np.zeros(len(texts))), previous)
+
+    return decide
 
 
 def head_labels(train: Dataset) -> dict[str, HeadLabels]:

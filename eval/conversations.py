@@ -1,18 +1,18 @@
-"""Where a conversation stood before its last message: the routes that a router with a price on changes gives the messages before it."""
+"""Where a conversation stood before its last message: the routes of the messages before it, where a change of route has a price."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Callable, Sequence
 
 from router.earlier import Contexts
 from router.pipeline import Router
 from router.policy import Choices
 from router.stickiness import NONE, sticky
 
+Decide = Callable[[Sequence[str], Contexts, Sequence[int]], Choices]  # texts, what was said before, the routes so far
 
-def routes_before(router: Router, contexts: Contexts) -> list[int]:
+
+def routes_before(decide: Decide, contexts: Contexts) -> list[int]:
     """Of n queries the number, in table order, of the route that their conversation was on; `NONE` where one begins.
 
     contexts: the user's earlier messages of each, oldest first. Every message is decided in the context of those before
@@ -22,14 +22,17 @@ def routes_before(router: Router, contexts: Contexts) -> list[int]:
     for depth in range(max(map(len, contexts), default=0)):
         at = [i for i, said in enumerate(contexts) if len(said) > depth]
         texts, earlier = [contexts[i][depth] for i in at], [contexts[i][:depth] for i in at]
-        choices = decided(router, texts, earlier, [before[i] for i in at])
-        for i, route in zip(at, choices.route.tolist(), strict=True):
+        for i, route in zip(at, decide(texts, earlier, [before[i] for i in at]).route.tolist(), strict=True):
             before[i] = route
     return before
 
 
-def decided(router: Router, texts: Sequence[str], contexts: Contexts, previous: Sequence[int]) -> Choices:
-    """What becomes of n messages of conversations that were on the routes `previous`."""
-    reading = router.read(texts, contexts)
-    choices = router.policy.choose(reading.probabilities, novelty=np.asarray(reading.novelty))
-    return sticky(router.policy, reading.probabilities, choices, previous)
+def deciding(router: Router) -> Decide:
+    """How a router decides messages of conversations that were on known routes."""
+
+    def decide(texts: Sequence[str], contexts: Contexts, previous: Sequence[int]) -> Choices:
+        reading = router.read(texts, contexts)
+        choices = router.policy.choose(reading.probabilities, novelty=reading.novelty)
+        return sticky(router.policy, reading.probabilities, choices, previous)
+
+    return decide

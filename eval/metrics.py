@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eval.errors import remaining
 from eval.heads import Figures, Judged, head_figures, head_shares, interval, judge, rounded, share, speakers
 from eval.intervals import wilson
 from eval.run import Run
@@ -27,6 +28,8 @@ def evaluate(run: Run) -> Figures:
             name: head_figures(head, run.units, seed=run.header.seed, flagged=_flagged(run, name))
             for name, head in judged_heads(run).items()
         },
+        "agreement": {head: run.header.agreement.get(head) for head in run.header.classes},
+        "errors": remaining(run),
         "also": also_figures(run),
         "route": route_figures(run),
         "by_route": by_route(run),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from eval.conversations import routes_before
+from eval.conversations import deciding, routes_before
 from eval.heads import require_known_labels, unit_names
 from eval.run import Header, Record, Run, read_run
 from router.bundle import bundle_id, load
@@ -65,7 +65,7 @@ def replay(
         also=[decision.also for decision in router.decisions(reading)],
         novelty=reading.novelty,
     )
-    before = routes_before(router, dataset.contexts) if router.table.policy.switch_usd else None
+    before = routes_before(deciding(router), dataset.contexts) if router.table.policy.switch_usd else None
     return record(
         predictions, router.policy, dataset, name="weighbridge", split=split, seed=seed,
         bundle=bundle, prices=prices, previous=before,
@@ -132,6 +132,7 @@ def record(
         policy_hash=table.digest(),
         cheap=table.cheap,
         safe=table.safe,
+        agreement=dict(dataset.card.agreement),
         served_by=_served_by(table, policy.classes[table.policy.domain_head]),
         routes={
             route.name: {

@@ -11,13 +11,13 @@ import numpy as np
 
 from eval.charts import Axis, dot, interval_chart, line_chart, polyline, vertical
 from eval.metrics import evaluate
-from eval.run import Record, Run
+from eval.report_errors import errors_section
+from eval.run import Run
 from router.console import share
 from router.files import write_atomic
 from router.scoring import Reliability, reliability
 from router.thresholds import sweep
 
-WORST = 12  # errors shown per head
 TENTHS = [k / 10 for k in range(0, 11, 2)]
 SIMULATED = '<span class="simulated">simulated</span>'
 
@@ -39,7 +39,7 @@ def render(run: Run, *, board: Mapping[str, Any] | None = None) -> str:
         _calibration(run),
         _confusions(figures),
         _languages(figures),
-        _errors(run),
+        errors_section(run, figures),
         _footer(run),
     ]
     return (
@@ -242,38 +242,6 @@ def _languages(figures: Mapping[str, Any]) -> str:
         for language, entry in figures["by_language"].items()
     ]
     return f'<h2>By language</h2><div class="scroll"><table><tr><th>language</th><th>n</th>{header}<th>route</th></tr>{"".join(rows)}</table></div>'
-
-
-def _errors(run: Run) -> str:
-    blocks = [
-        _error_table(
-            "route",
-            [(r.confidence, r, r.true_route, r.route) for r in run.records if r.true_route not in (None, r.route)],
-        )
-    ]
-    for head, classes in run.header.classes.items():
-        index, y = run.labelled(head)
-        p = run.probabilities(head)[index]
-        wrong = [
-            (float(p[row, said]), run.records[i], classes[truth], classes[said])
-            for row, (i, truth, said) in enumerate(zip(index, y, p.argmax(axis=1), strict=True))
-            if truth != said
-        ]
-        blocks.append(_error_table(head, wrong))
-    return f'<h2>The worst errors</h2><p class="soft">Wrong, and surest of it.</p>{"".join(blocks)}'
-
-
-def _error_table(name: str, wrong: Sequence[tuple[float, Record, str | None, str]]) -> str:
-    rows = [
-        f'<tr><td class="text">{escape(record.text)}</td><td>{escape(str(truth))}</td><td>{escape(said)}</td><td>{sure:.2f}</td></tr>'
-        for sure, record, truth, said in sorted(wrong, key=lambda entry: (-entry[0], entry[1].query_id))[:WORST]
-    ]
-    opened = " open" if name == "route" else ""
-    return (
-        f"<details{opened}><summary>{escape(name)}: {len(wrong):,} wrong</summary>"
-        '<div class="scroll"><table><tr><th class="text">query</th><th>a person said</th><th>the router said</th><th>sure</th></tr>'
-        f"{''.join(rows)}</table></div></details>"
-    )
 
 
 def _footer(run: Run) -> str:

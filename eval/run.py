@@ -28,6 +28,7 @@ class Header:
 
     router: a name. bundle: the bundle's id, None for a baseline. classes: head -> labels in column order.
     routes: name -> {"cost_usd", "latency_ms_p50", "latency_ms_p95"}, all assumptions of the route table (`simulated`).
+    agreement: head -> the share of the data set's queries on which two labellings agree, for heads that have one.
     served_by: domain label -> the route of what is not cheap there (its desk's, or the safe one).   safe: that one.
     """
 
@@ -48,6 +49,7 @@ class Header:
     price_date: str
     served_by: Mapping[str, str] = field(default_factory=dict)
     safe: str = ""
+    agreement: Mapping[str, float] = field(default_factory=dict)
     simulated: bool = True
     schema_version: int = SCHEMA_VERSION
 

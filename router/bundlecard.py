@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+SHOWN_PAIRS = 3  # of a head
+WIDTH = 120  # characters of an example
 
 
 def card_text(manifest: Mapping[str, Any]) -> str:
@@ -19,6 +22,7 @@ def card_text(manifest: Mapping[str, Any]) -> str:
         "",
         *_heads(fitted),
         *_measured(manifest["metrics"]),
+        *_errors(manifest["metrics"]),
         *_limits(),
     ]
     return "\n".join(lines)
@@ -82,17 +86,53 @@ def _head_row(name: str, entry: Mapping[str, Any]) -> str:
 def _measured(metrics: Mapping[str, Any]) -> list[str]:
     if not metrics:
         return ["Nothing was measured when it was saved: run `weighbridge evaluate`.", ""]
+    agreed = metrics.get("agreement", {})
     rows = [
         f"| {name} | {entry['n']:,} | {entry['accuracy']:.3f} [{entry['accuracy_ci'][0]:.3f}, {entry['accuracy_ci'][1]:.3f}] |"
-        f" {entry['macro_f1']:.3f} | {entry['ece']:.3f} |"
+        f" {entry['macro_f1']:.3f} | {entry['ece']:.3f} | {_share(agreed.get(name))} |"
         for name, entry in metrics["heads"].items()
         if entry["accuracy"] is not None
     ]
     return [
         f"## Measured on the {metrics['split']} split (95 % intervals)",
         "",
-        "| head | n | accuracy | macro F1 | ECE |",
+        "| head | n | accuracy | macro F1 | ECE | two labellings agree |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
+        "Where two labellings agree is as far as any router can be expected to come on all queries; those on which they differ have no",
+        "label and are not counted here.",
+        "",
+    ]
+
+
+def _errors(metrics: Mapping[str, Any]) -> list[str]:
+    found = {head: entry for head, entry in metrics.get("errors", {}).items() if entry["n"]}
+    if not found:
+        return []
+    rows = [
+        f"| {head} | {pair['label']} | {pair['said']} | {pair['n']:,} of {entry['n']:,} | {_quoted(pair['examples'])} |"
+        for head, entry in found.items()
+        for pair in entry["pairs"][:SHOWN_PAIRS]
+    ]
+    unsure = ", ".join(f"{head} {_share(entry['unsure_share'])}" for head, entry in found.items())
+    return [
+        "## Where it still errs",
+        "",
+        "| head | a person said | it said | of the errors | such as |",
         "|---|---|---|---|---|",
         *rows,
         "",
+        f"Share of the errors of which it was not sure (p < {next(iter(found.values()))['unsure_below']}): {unsure}.",
+        "",
     ]
+
+
+def _share(found: float | None) -> str:
+    return "–" if found is None else f"{found:.3f}"
+
+
+def _quoted(texts: Sequence[str]) -> str:
+    """The first text, on one line, with what a table's cell would stumble over taken out."""
+    text = " ".join(texts[0].split()).replace("|", "/").replace("`", "'") if texts else ""
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

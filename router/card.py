@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ CARD_ADVICE = "Copy datasets/pam-v1/card.toml and name your own heads and labels
 class Card:
     """Heads and their labels, in the order that arrays use; `also` lists the desks a query may need besides.
 
-    `use` is "train", or "evaluation-only" for sets that nothing may be fitted on.
+    `use` is "train", or "evaluation-only" for sets that nothing may be fitted on. `agreement`: of a head that was labelled
+    twice, the share of queries on which both labellings agree: about as right as a router can be expected to be.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Card:
     use: str
     heads: Mapping[str, tuple[str, ...]]
     also: tuple[str, ...]
+    agreement: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.use not in USES:
@@ -38,6 +40,9 @@ class Card:
                 raise DataError(
                     f"card {self.name!r}: head {head!r} has labels {list(labels)}; wanted two or more, all different."
                 )
+        for head, share in self.agreement.items():
+            if not 0 <= share <= 1:
+                raise DataError(f"card {self.name!r}: head {head!r} has agreement {share}; wanted a share in [0, 1].")
 
     def require_trainable(self, verb: str) -> None:
         """Raise DataError where the card forbids fitting."""
@@ -57,8 +62,11 @@ def card_from_mapping(raw: Mapping[str, Any], *, where: str) -> Card:
             use=str(raw["use"]),
             heads={str(head): _labels(body["labels"]) for head, body in raw["heads"].items()},
             also=_labels(raw.get("also", {}).get("labels", [])),
+            agreement={
+                str(head): float(body["agreement"]) for head, body in raw["heads"].items() if "agreement" in body
+            },
         )
-    except (KeyError, TypeError, AttributeError) as err:
+    except (KeyError, TypeError, AttributeError, ValueError) as err:
         raise DataError(
             f"{where}: the card lacks or misspells {err}; wanted name, version, use and [heads.NAME] labels = [...]. {CARD_ADVICE}"
         ) from err
@@ -78,7 +86,13 @@ def card_to_mapping(card: Card) -> dict[str, Any]:
         "name": card.name,
         "version": card.version,
         "use": card.use,
-        "heads": {head: {"labels": list(labels)} for head, labels in card.heads.items()},
+        "heads": {
+            head: {
+                "labels": list(labels),
+                **({"agreement": card.agreement[head]} if head in card.agreement else {}),
+            }
+            for head, labels in card.heads.items()
+        },
         "also": {"labels": list(card.also)},
     }
 

@@ -295,10 +295,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("eval.board_report",),
     ("eval.run",),
+    ("eval.errors",),
     (
         "eval.metrics",
         "eval.replay",
     ),
+    ("eval.report_errors",),
     (
         "eval.compare",
         "eval.report",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from router.agreement import agreement
 from router.dataset import Dataset, queries_files, scan_all
 from router.grouping import GROUP_ABOVE, shingles
 from router.lexicon import Lexicon
@@ -168,6 +169,11 @@ def test_the_card_prints_the_agreement_that_the_labellings_show(
     chance = sum(first.count(label) * second.count(label) for label in set(first)) / len(first) ** 2
     kappa = (agree - chance) / (1 - chance)
     assert printed(rf"\| {head} \| ([\d.]+) % \| ([\d.]+) \|") == [f"{agree:.1%}"[:-1], f"{kappa:.3f}"]
+
+
+def test_the_card_file_tells_the_same_agreement(pam: Dataset) -> None:
+    found = agreement(PAM, pam.card)
+    assert pam.card.agreement == {head: round(found[head]["agreement"], 3) for head in pam.card.heads}
 
 
 def test_every_cue_word_of_the_lexicon_counts_for_its_own_label(lexicon: Lexicon) -> None:

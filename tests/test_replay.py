@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.conversations import routes_before
+from eval.conversations import deciding, routes_before
 from eval.metrics import by_route, route_figures
 from eval.replay import choose_split, replay, simulated_latency_ms, verify
 from eval.run import Record, Run, write_run
@@ -248,7 +248,7 @@ def test_a_replay_keeps_a_conversations_route_where_a_change_is_too_dear(router:
 
 def test_a_conversation_is_followed_message_by_message(router: Router, few: Dataset) -> None:
     texts = [query.text for query in few.queries[:3]]
-    before = routes_before(router, [(), (texts[0],), (texts[0], texts[1])])
+    before = routes_before(deciding(router), [(), (texts[0],), (texts[0], texts[1])])
     names = router.table.names
     first = router.decide(texts[0]).route
     second = router.decide_many([texts[1]], [(texts[0],)])[0].route

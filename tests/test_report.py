@@ -30,6 +30,7 @@ SECTIONS = [
     "Do the probabilities mean what they say?",
     "What is taken for what",
     "By language",
+    "Where the errors are",
     "The worst errors",
 ]
 
@@ -199,6 +200,7 @@ def test_a_run_without_labels_still_gives_a_whole_page(run: Run) -> None:
         "Routes",
         "Do the probabilities mean what they say?",
         "What is taken for what",
+        "Where the errors are",
         "The worst errors",
     ]
 
