@@ -23,7 +23,7 @@ Figures = dict[
 Bools = npt.NDArray[np.bool_]
 
 NO_LABELS = "no query of this split has a label of this head"
-MEASURES = ("accuracy", "accuracy_ci", "macro_f1", "ece", "ece_bias", "log_loss", "brier", "confusion")
+MEASURES = ("accuracy", "accuracy_ci", "macro_f1", "ece", "ece_bias", "ece_debiased", "log_loss", "brier", "confusion")
 SHOWN_LABELS = 12  # of a head, in an error
 OF_ROUTES = ("also", "route", "by_route")
 
@@ -118,6 +118,7 @@ def head_figures(head: Judged, drawn: Sequence[str], *, seed: int, flagged: Sequ
         "macro_f1": rounded(macro_f1(matrix)),
         "ece": rounded(bins.ece),
         "ece_bias": rounded(bins.ece_bias),
+        "ece_debiased": rounded(max(0.0, bins.ece - bins.ece_bias)),
         "log_loss": rounded(log_loss(head.p, head.y)),
         "brier": rounded(brier(head.p, head.y)),
         "confusion": {"labels": classes, "rows": matrix.tolist()},
