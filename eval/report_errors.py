@@ -48,7 +48,7 @@ def _pairs(head: str, figures: Figures) -> str:
     unsure = f"of {share(found['unsure_share'])} it was not sure (p &lt; {found['unsure_below']})"
     rows = [
         f"<tr><td>{escape(pair['label'])}</td><td>{escape(pair['said'])}</td><td>{pair['n']:,}</td><td>{share(pair['share'])}</td>"
-        f'<td class="text">{"<br>".join(escape(text) for text in pair["examples"])}</td></tr>'
+        f'<td class="text">{"<br>".join(f"“{escape(text)}”" for text in pair["examples"])}</td></tr>'
         for pair in found["pairs"]
     ]
     return (
