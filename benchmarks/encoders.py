@@ -4,7 +4,7 @@
 
 Heads are fitted on the train split and judged on the calibration split, which this script uses for nothing else; the test
 split is not touched. The first encoder named is the one that the others are compared with. `A+B` stands for the two side
-by side. Times are means of single texts, one after the other, interleaved between the encoders: read them as ratios.
+by side, `static` for token vectors distilled from MiniLM on the train split. Times are means of single texts, one after the other, interleaved between the encoders: read them as ratios.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import numpy as np
 
 from eval.heads import unit_names
 from eval.intervals import bootstrap_mean
+from router.compiled.distil import NAME as STATIC
+from router.compiled.distil import StaticEncoder, distil
 from router.dataset import Dataset, load_dataset
 from router.encoders.cache import CachedEncoder
-from router.encoders.open import cache_directory, exported_directory, open_encoder
+from router.encoders.open import DEFAULT_ENCODER, cache_directory, exported_directory, open_encoder
 from router.encoders.protocol import Encoder, EncoderSpec, Matrix
 from router.lexicon import read_lexicon
 from router.routes import read_routes
@@ -58,16 +60,27 @@ class Beside:
         return np.hstack([*first, *rest])
 
 
-def opened(name: str) -> Encoder:
+def opened(name: str, train: Dataset) -> Encoder:
     """An encoder, or several joined by +, each behind the shared cache."""
-    parts = tuple(CachedEncoder(open_encoder(part, notify=print), cache_directory()) for part in name.split("+"))
+    parts = tuple(CachedEncoder(_one(part, train), cache_directory()) for part in name.split("+"))
     return parts[0] if len(parts) == 1 else Beside(parts)
 
 
+def _one(name: str, train: Dataset) -> Encoder:
+    if name != STATIC:
+        return open_encoder(name, notify=print)
+    source = open_encoder(DEFAULT_ENCODER, notify=print)
+    return distil(exported_directory(source), source.spec, train.texts)
+
+
 def megabytes(encoder: Encoder) -> float:
-    """Of the ONNX graphs that it runs."""
-    parts = encoder.parts if isinstance(encoder, Beside) else (encoder,)
-    return sum((exported_directory(part) / "encoder.onnx").stat().st_size for part in parts) / 1e6
+    """Of the ONNX graphs that it runs, or of its token vectors."""
+    return sum(
+        part.vectors.nbytes
+        if isinstance(part, StaticEncoder)
+        else (exported_directory(part) / "encoder.onnx").stat().st_size
+        for part in bare(encoder)
+    ) / 1e6  # fmt: skip
 
 
 def bare(encoder: Encoder) -> list[Encoder]:
@@ -119,7 +132,7 @@ def main() -> None:
     dataset = replace(dataset, queries=tuple(query for query in dataset.queries if query.split != "test"))
     part = dataset.split("calibration")
     people, languages = unit_names(part), np.array([query.language or "" for query in part.queries])
-    encoders = [opened(name) for name in asked.encoders]
+    encoders = [opened(name, dataset.split("train")) for name in asked.encoders]
     right = [judged(encoder, dataset, asked.data, asked.seed) for encoder in encoders]
     seconds = times(encoders, part.texts[:: max(1, len(part) // TIMED)][:TIMED])
     for i, name in enumerate(asked.encoders):

@@ -4,63 +4,59 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
-from eval.heads import Figures, rounded
-from eval.run import Run
+import numpy as np
+import numpy.typing as npt
+
+from router.files import DECIMALS
 
 PAIRS, EXAMPLES = 5, 2  # of a head, and of a pair
 UNSURE = 0.6  # below it a router says itself that it may be wrong
 
+Figures = dict[str, Any]  # Any: whatever JSON can hold
 Wrong = tuple[float, str, str, str, str]  # how sure, query id, text, the label, what the router said
 
 
-def head_errors(run: Run, head: str) -> list[Wrong]:
-    """The wrong ones of the queries that have a label of this head, the surest first."""
-    classes = run.header.classes[head]
-    index, y = run.labelled(head)
-    p = run.probabilities(head)[index]
+def wrong_ones(
+    p: npt.NDArray[np.float64], y: npt.NDArray[np.intp], named: Sequence[tuple[str, str]], *, classes: Sequence[str]
+) -> list[Wrong]:
+    """The wrong ones of m labelled queries, the surest first.
+
+    p: (m, k) in the order of `classes`.   y: (m,) class numbers.   named: m query ids and texts.
+    """
     wrong = [
-        (float(p[row, said]), run.records[i].query_id, run.records[i].text, classes[truth], classes[said])
-        for row, (i, truth, said) in enumerate(zip(index, y, p.argmax(axis=1), strict=True))
+        (float(p[row, said]), *named[row], classes[truth], classes[said])
+        for row, (truth, said) in enumerate(zip(y.tolist(), p.argmax(axis=1).tolist(), strict=True))
         if truth != said
     ]
+    return surest_first(wrong)
+
+
+def surest_first(wrong: Sequence[Wrong]) -> list[Wrong]:
+    """By falling confidence, equal ones by id."""
     return sorted(wrong, key=lambda one: (-one[0], one[1]))
-
-
-def route_errors(run: Run) -> list[Wrong]:
-    """The queries that went elsewhere than their labels say, the surest first."""
-    wrong = [
-        (record.confidence, record.query_id, record.text, record.true_route, record.route)
-        for record in run.records
-        if record.true_route not in (None, record.route) and record.true_route is not None
-    ]
-    return sorted(wrong, key=lambda one: (-one[0], one[1]))
-
-
-def remaining(run: Run) -> dict[str, Figures]:
-    """Per head: how many errors, how many of them it was not sure of, and the most frequent pairs with examples.
-
-    An example is an error in the middle of its pair's confidences: the usual mistake, not the oddest.
-    """
-    return {head: summed(head_errors(run, head)) for head in run.header.classes}
 
 
 def summed(wrong: Sequence[Wrong]) -> Figures:
-    """The figures of one head's errors, as `head_errors` gives them."""
+    """The figures of one head's errors, surest first: how many, of how many it was not sure, the most frequent pairs.
+
+    An example is an error in the middle of its pair's confidences: the usual mistake, not the oddest.
+    """
     pairs: dict[tuple[str, str], list[Wrong]] = defaultdict(list)
     for one in wrong:
         pairs[one[3], one[4]].append(one)
     often = sorted(pairs.items(), key=lambda entry: (-len(entry[1]), entry[0]))[:PAIRS]
     return {
         "n": len(wrong),
-        "unsure_share": rounded(sum(one[0] < UNSURE for one in wrong) / len(wrong)) if wrong else None,
+        "unsure_share": round(sum(one[0] < UNSURE for one in wrong) / len(wrong), DECIMALS) if wrong else None,
         "unsure_below": UNSURE,
         "pairs": [
             {
                 "label": label,
                 "said": said,
                 "n": len(members),
-                "share": rounded(len(members) / len(wrong)),
+                "share": round(len(members) / len(wrong), DECIMALS),
                 "examples": [one[2] for one in _middle(members)],
             }
             for (label, said), members in often

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eval.errors import Wrong, summed, wrong_ones
 from eval.intervals import bootstrap_mean, wilson
 from router.dataset import Dataset
 from router.errors import DataError
@@ -64,6 +65,11 @@ def judge(p: Floats, labels: Sequence[str | None], *, classes: Sequence[str]) ->
     return Judged(classes=classes, index=index, p=p[index], y=y)
 
 
+def judged_errors(head: Judged, named: Sequence[tuple[str, str]]) -> list[Wrong]:
+    """Its errors, the surest first.   named: the ids and texts of all n queries."""
+    return wrong_ones(head.p, head.y, [named[i] for i in head.index], classes=head.classes)
+
+
 def evaluate_heads(
     probabilities: Mapping[str, Floats],
     dataset: Dataset,
@@ -80,7 +86,7 @@ def evaluate_heads(
     heads never learned.
     """
     require_known_labels(dataset, classes)
-    drawn = unit_names(dataset)
+    drawn, named = unit_names(dataset), [(query.query_id, query.text) for query in dataset.queries]
     heads = {head: judge(p, dataset.labels(head), classes=classes[head]) for head, p in probabilities.items()}
     return {
         "router": router,
@@ -91,6 +97,8 @@ def evaluate_heads(
         "n_queries": len(dataset),
         "n_units": len(set(drawn)),
         "heads": {name: head_figures(head, drawn, seed=seed) for name, head in heads.items()},
+        "agreement": {head: dataset.card.agreement.get(head) for head in heads},
+        "errors": {name: summed(judged_errors(head, named)) for name, head in heads.items()},
         **dict.fromkeys(OF_ROUTES),
         "by_language": {
             language: {"n": int(spoken.sum()), "heads": head_shares(heads, spoken), "route": None}

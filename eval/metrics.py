@@ -8,8 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.errors import remaining
-from eval.heads import Figures, Judged, head_figures, head_shares, interval, judge, rounded, share, speakers
+from eval.errors import Wrong, summed, surest_first
+from eval.heads import (
+    Figures,
+    Judged,
+    head_figures,
+    head_shares,
+    interval,
+    judge,
+    judged_errors,
+    rounded,
+    share,
+    speakers,
+)
 from eval.intervals import wilson
 from eval.run import Run
 
@@ -29,7 +40,7 @@ def evaluate(run: Run) -> Figures:
             for name, head in judged_heads(run).items()
         },
         "agreement": {head: run.header.agreement.get(head) for head in run.header.classes},
-        "errors": remaining(run),
+        "errors": {head: summed(head_errors(run, head)) for head in run.header.classes},
         "also": also_figures(run),
         "route": route_figures(run),
         "by_route": by_route(run),
@@ -43,6 +54,22 @@ def judged_heads(run: Run) -> dict[str, Judged]:
         head: judge(run.probabilities(head), [record.labels.get(head) for record in run.records], classes=classes)
         for head, classes in run.header.classes.items()
     }
+
+
+def head_errors(run: Run, head: str) -> list[Wrong]:
+    """The wrong ones of the queries that have a label of this head, the surest first."""
+    return judged_errors(judged_heads(run)[head], [(record.query_id, record.text) for record in run.records])
+
+
+def route_errors(run: Run) -> list[Wrong]:
+    """The queries that went elsewhere than their labels say, the surest first."""
+    return surest_first(
+        [
+            (record.confidence, record.query_id, record.text, record.true_route, record.route)
+            for record in run.records
+            if record.true_route is not None and record.true_route != record.route
+        ]
+    )
 
 
 def _flagged(run: Run, head: str) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from eval.errors import Wrong, head_errors, route_errors
+from eval.errors import Wrong
+from eval.metrics import head_errors, route_errors
 from eval.run import Run
 from router.console import share
 

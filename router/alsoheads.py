@@ -45,4 +45,7 @@ def _best_f1_threshold(score: Floats, yes: np.typing.NDArray[np.bool_]) -> float
     whole = np.append(ranked[1:] < ranked[:-1], True)  # a threshold cannot cut between equal scores
     cut = int(np.where(whole, f1, -1.0).argmax())
     following = score[order[cut + 1]] if cut + 1 < len(score) else 0.0
-    return round(float((score[order[cut]] + following) / 2), DECIMALS)
+    between = round(float((score[order[cut]] + following) / 2), DECIMALS)
+    return (
+        between if between > following else float(score[order[cut]])
+    )  # neighbours in the last decimal leave no middle

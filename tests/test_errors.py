@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.errors import EXAMPLES, PAIRS, head_errors, remaining, route_errors, summed
-from eval.metrics import evaluate
+from eval.errors import EXAMPLES, PAIRS, summed
+from eval.metrics import evaluate, head_errors, route_errors
 from eval.replay import replay
 from eval.report_errors import errors_section
 from eval.run import Run
@@ -47,7 +47,7 @@ def test_a_head_without_errors_has_none() -> None:
 
 def test_errors_are_what_accuracy_leaves_over(run: Run) -> None:
     figures = evaluate(run)
-    for head, entry in remaining(run).items():
+    for head, entry in figures["errors"].items():
         accuracy, n = figures["heads"][head]["accuracy"], figures["heads"][head]["n"]
         assert entry["n"] == round((1 - accuracy) * n)
         assert sum(pair["n"] for pair in entry["pairs"]) <= entry["n"]

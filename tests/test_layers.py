@@ -235,6 +235,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "router.compiled_commands",
     ),
     (
+        "eval.errors",
         "eval.intervals",
         "eval.charts",
         "eval.perturb",
@@ -295,7 +296,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("eval.board_report",),
     ("eval.run",),
-    ("eval.errors",),
     (
         "eval.metrics",
         "eval.replay",

@@ -123,6 +123,7 @@ def f1(score: Floats, yes: Bools, threshold: float) -> float:
 
 @settings(deadline=None, max_examples=50)
 @example(queries=[(0.25, True), (0.75, True), (0.5, False), (0.75, False)])
+@example(queries=[(0.0, False), (1e-06, True)])
 @given(queries=QUERIES.filter(lambda queries: any(yes for _, yes in queries)))
 def test_no_threshold_finds_further_desks_better_than_the_one_chosen(queries: list[tuple[float, bool]]) -> None:
     score, yes = arrays(queries)
