@@ -131,7 +131,7 @@ def decisions(at: Servers, asked: argparse.Namespace) -> list[Found]:
             naive = replace(ours, url=at.naive, secret="")
             for way in (ours, naive):
                 asyncio.run(lot(way, range(CLIENTS), clients=1))
-            least = TIMES if (log, chosen) == ("log in memory", texts) else 1.0
+            least = TIMES if chosen is texts else 1.0
             found += told(ratios(f"a  {what}, {log}, to inline", ours, naive, n=n, first=CLIENTS), n=n, least=least)
         late, asked_for = asyncio.run(undecided(url, secret)), 2 * (n + CLIENTS)
         found.append(Found.share(f"a  {log}: decided by the bundle in time", asked_for - late, asked_for, least=0.99))
