@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from agents.gateway.choice import Verdict
     from agents.gateway.held import Held
     from agents.gateway.service import Service
     from agents.models.protocol import Model
+    from router.types import Decision
 
 PIECES = 8  # of every answer of an upstream
 STALL_S = 30.0  # silence that no client here waits for
@@ -193,7 +193,7 @@ class Broken:
     safe: str
     looks_back: int = 0
 
-    def verdict(self, text: str, context: Sequence[str] = ()) -> Verdict:
+    def verdict(self, text: str, context: Sequence[str] = ()) -> Decision:
         """Never any."""
         del context
         if "hang" in text:

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from agents.gateway.choice import RouteChoice, Verdict
+from agents.gateway.choice import RouteChoice
 from agents.gateway.deciding import Decider
 from agents.gateway.held import Held
 from agents.gateway.pool import PoolLimits
+from router.types import Decision
 
 T = TypeVar("T")
 ROUTES = ("chat", "budget", "trip", "expert")
@@ -46,14 +47,14 @@ class FakeBundle:
     def stamp(self) -> str:
         return self.name
 
-    def verdict(self, text: str, context: Sequence[str] = ()) -> Verdict:
+    def verdict(self, text: str, context: Sequence[str] = ()) -> Decision:
         if self.gate is not None:
             assert self.gate.wait(BOUND_S)
         if self.fails(text):
             raise ZeroDivisionError
         self.read.append(text)
         self.contexts.append(tuple(context))
-        return Verdict(
+        return Decision(
             route=text if text in self.routes else "chat",
             rule=self.rule,
             confidence=0.75,

@@ -1,4 +1,4 @@
-"""What a bundle says of a message, and what became of it: the records of a decision."""
+"""What became of a bundle's decision on a message: the record of a choice."""
 
 from __future__ import annotations
 
@@ -11,18 +11,6 @@ CLASSIFIER_BUSY = "classifier-busy"
 ASKED_FOR = "asked-for"
 EXPLORED = "explored"
 SUCCESS = "success"  # the head under which a router over models tells P(good answer) of each
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What a bundle's policy says of one text.   probabilities: head -> label -> p."""
-
-    route: str
-    rule: str
-    confidence: float
-    probabilities: Mapping[str, Mapping[str, float]]
-    also: tuple[str, ...]
-    novelty: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

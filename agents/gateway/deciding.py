@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,6 @@ from agents.gateway.choice import (
     EXPLORED,
     SUCCESS,
     RouteChoice,
-    Verdict,
     new_decision_id,
 )
 from agents.gateway.exploring import NOTHING, Exploration
@@ -43,7 +43,6 @@ __all__ = [
     "ModelBundle",
     "RouteChoice",
     "RouterAlias",
-    "Verdict",
     "load_held",
     "parse_alias",
 ]
@@ -73,7 +72,46 @@ def parse_alias(model: str) -> RouterAlias | None:
     return RouterAlias(bundle=found["bundle"], threshold=float(found["threshold"])) if found else None
 
 
-class Decider:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """What is to be regarded when messages are decided; see `choose`."""
+
+    pinned: str | None = None
+    explore: bool = True
+    previous: str | None = None
+
+
+class Chooser(ABC):
+    """Says where messages go."""
+
+    async def choose(
+        self,
+        text: str,
+        context: Sequence[str] = (),
+        *,
+        pinned: str | None = None,
+        explore: bool = True,
+        previous: str | None = None,
+    ) -> RouteChoice:
+        """Where this message goes. Never raises: what cannot be decided takes the safe route.
+
+        context: the user's earlier messages, oldest first.   pinned: the route that the client asked for, whose name the
+        caller has checked.   explore: whether a route may be drawn at all.   previous: the route of the message before it,
+        which is kept unless another is worth the change.
+        """
+        how = How(pinned=pinned, explore=explore, previous=previous)
+        return (await self._choose([(text, tuple(context))], how))[0]
+
+    async def choose_many(self, texts: Sequence[str], *, pinned: str | None = None) -> list[RouteChoice]:
+        """One choice per message, in order; each depends on its own text alone."""
+        return await self._choose([(text, ()) for text in texts], How(pinned=pinned))
+
+    @abstractmethod
+    async def _choose(self, asked: Sequence[Asked], how: How) -> list[RouteChoice]:
+        """One choice per message and its context."""
+
+
+class Decider(Chooser):
     """Decides messages with a loaded bundle, in the threads of a pool. One event loop owns it.
 
     held: None where no bundle could be loaded; `safe` is then the route of everything.   form: of the bundles that
@@ -107,28 +145,6 @@ class Decider:
     def held(self) -> Held | None:
         """The bundle that decides now."""
         return self._held
-
-    async def choose(
-        self,
-        text: str,
-        context: Sequence[str] = (),
-        *,
-        pinned: str | None = None,
-        explore: bool = True,
-        previous: str | None = None,
-    ) -> RouteChoice:
-        """Where this message goes. Never raises: what cannot be decided takes the safe route.
-
-        context: the user's earlier messages, oldest first.   pinned: the route that the client asked for, whose name the
-        caller has checked.   explore: whether a route may be drawn at all.   previous: the route of the message before it,
-        which is kept unless another is worth the change.
-        """
-        asked = [(text, tuple(context))]
-        return (await self.choose_with(self._held, asked, pinned=pinned, explore=explore, previous=previous))[0]
-
-    async def choose_many(self, texts: Sequence[str], *, pinned: str | None = None) -> list[RouteChoice]:
-        """One choice per message, in order; each depends on its own text alone."""
-        return await self.choose_with(self._held, [(text, ()) for text in texts], pinned=pinned)
 
     def at(self, alias: RouterAlias) -> DeciderView:
         """Decide with the threshold that a model name asked for. Raises PolicyError where that cannot be done."""
@@ -176,28 +192,23 @@ class Decider:
         """Let the threads go; later messages take the safe route."""
         self.reader.close()
 
-    async def choose_with(
-        self,
-        held: Held | None,
-        asked: Sequence[Asked],
-        *,
-        pinned: str | None,
-        explore: bool = True,
-        previous: str | None = None,
-    ) -> list[RouteChoice]:
+    async def _choose(self, asked: Sequence[Asked], how: How) -> list[RouteChoice]:
+        return await self.choose_with(self._held, asked, how)
+
+    async def choose_with(self, held: Held | None, asked: Sequence[Asked], how: How) -> list[RouteChoice]:
         """One choice per message and its context, with this bundle; see `choose`."""
-        if pinned is not None:
-            return [self._without_verdict(held, pinned, rule=ASKED_FOR) for _ in asked]
+        if how.pinned is not None:
+            return [self._without_verdict(held, how.pinned, rule=ASKED_FOR) for _ in asked]
         if held is None:
             return [self._without_verdict(None, self._safe, rule=CLASSIFIER_FAILED) for _ in asked]
         read = await self.reader.read(held, asked)
-        return [self._choice(held, one, explore=explore, previous=previous) for one in read]
+        return [self._choice(held, one, how) for one in read]
 
-    def _choice(self, held: Held, read: Read, *, explore: bool, previous: str | None) -> RouteChoice:
+    def _choice(self, held: Held, read: Read, how: How) -> RouteChoice:
         if read.said is None:
             return self._without_verdict(held, held.safe, rule=read.why)
-        said = stayed(held, read.said, previous)
-        exploration = self._exploration if explore else NOTHING
+        said = stayed(held, read.said, how.previous)
+        exploration = self._exploration if how.explore else NOTHING
         odds = exploration.propensities(held.routes, route=said.route, rule=said.rule)
         route = said.route
         if odds[route] < 1.0:
@@ -238,25 +249,11 @@ class Decider:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeciderView:
+class DeciderView(Chooser):
     """A decider with another threshold; it keeps its bundle even where the decider's is swapped."""
 
     decider: Decider
     held: Held
 
-    async def choose(
-        self,
-        text: str,
-        context: Sequence[str] = (),
-        *,
-        pinned: str | None = None,
-        explore: bool = True,
-        previous: str | None = None,
-    ) -> RouteChoice:
-        """See Decider."""
-        asked, with_held = [(text, tuple(context))], self.decider.choose_with
-        return (await with_held(self.held, asked, pinned=pinned, explore=explore, previous=previous))[0]
-
-    async def choose_many(self, texts: Sequence[str], *, pinned: str | None = None) -> list[RouteChoice]:
-        """See Decider."""
-        return await self.decider.choose_with(self.held, [(text, ()) for text in texts], pinned=pinned)
+    async def _choose(self, asked: Sequence[Asked], how: How) -> list[RouteChoice]:
+        return await self.decider.choose_with(self.held, asked, how)

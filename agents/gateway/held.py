@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from agents.gateway.choice import SUCCESS, Verdict
+from agents.gateway.choice import SUCCESS
 from router.compiled import CompiledRouter
 from router.earlier import LOOK_BACK
 from router.errors import BundleError, PolicyError
@@ -56,7 +56,7 @@ class Held(Protocol):
     def looks_back(self) -> int:
         """How many of the user's earlier messages it reads beside one; the same ones, the same verdict."""
 
-    def verdict(self, text: str, context: Sequence[str] = ()) -> Verdict:
+    def verdict(self, text: str, context: Sequence[str] = ()) -> Decision:
         """What its policy says of one text, `context` being the `looks_back` messages before it, oldest first.
 
         Raises PolicyError for a text that is no query.
@@ -110,9 +110,9 @@ class LabelBundle:
             return self.router.looks_back
         return LOOK_BACK if self.router.space.earlier_dim else 0
 
-    def verdict(self, text: str, context: Sequence[str] = ()) -> Verdict:
+    def verdict(self, text: str, context: Sequence[str] = ()) -> Decision:
         """See Held."""
-        return _of_labels(self.router.decide(text, context))
+        return self.router.decide(text, context)
 
     def at(self, threshold: float) -> LabelBundle:
         """See Held; the threshold cuts P(cheap label), in every tier of a compiled form."""
@@ -125,7 +125,7 @@ class LabelBundle:
         return replace(self, router=moved, policy_hash=policy_digest(moved, threshold=threshold))
 
 
-def stayed(held: Held, said: Verdict, previous: str | None) -> Verdict:
+def stayed(held: Held, said: Decision, previous: str | None) -> Decision:
     """The verdict on a message of a conversation that was on `previous`: kept there unless another route is worth the change."""
     if previous is None or not isinstance(held, LabelBundle):
         return said
@@ -145,17 +145,6 @@ def policy_digest(router: Router | CompiledRouter, *, threshold: float | None = 
     if isinstance(router, Router):
         return table if threshold is None else _digest({"table": table, "threshold": threshold})
     return _digest({"table": table, "form": form_of(router), "threshold": router.tiers[-1].policy.threshold})
-
-
-def _of_labels(said: Decision) -> Verdict:
-    return Verdict(
-        route=said.route,
-        rule=said.rule,
-        confidence=said.confidence,
-        probabilities=said.probabilities,
-        also=said.also,
-        novelty=said.novelty,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,11 +178,11 @@ class ModelBundle:
         """See Held."""
         return 0
 
-    def verdict(self, text: str, context: Sequence[str] = ()) -> Verdict:
+    def verdict(self, text: str, context: Sequence[str] = ()) -> Decision:
         """See Held."""
         del context
         said = self.router.decide_many([text])[0]
-        return Verdict(
+        return Decision(
             route=said.model,
             rule=said.rule,
             confidence=said.confidence,

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from agents.gateway.choice import CLASSIFIER_BUSY, CLASSIFIER_FAILED, Verdict
+from agents.gateway.choice import CLASSIFIER_BUSY, CLASSIFIER_FAILED
 from agents.gateway.held import Held
 from agents.gateway.pool import BusyError, Pool, PoolError, PoolLimits
+from router.types import Decision
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ Asked = tuple[str, tuple[str, ...]]  # a text, and the user's earlier messages, 
 class Read:
     """Of one text.   said: None where the bundle decided nothing, and why, as a decision's rule.   cached: it was at hand."""
 
-    said: Verdict | None
+    said: Decision | None
     why: str = ""
     cached: bool = False
 
@@ -37,7 +38,7 @@ class Reader:
     def __init__(self, limits: PoolLimits | None = None, *, kept: int = KEPT) -> None:
         self.pool = Pool(limits)
         self._kept = kept
-        self._verdicts: OrderedDict[Key, Verdict] = OrderedDict()
+        self._verdicts: OrderedDict[Key, Decision] = OrderedDict()
 
     async def read(self, held: Held, asked: Sequence[Asked]) -> list[Read]:
         """One for each, in order; each depends on its own text and context alone, and a repeat is read once."""
@@ -80,7 +81,7 @@ class Reader:
             logger.warning("bundle %s decided nothing: %s", held.bundle_id, told)
             return Read(said=None, why=CLASSIFIER_FAILED)
 
-    def _keep(self, key: Key, said: Verdict | None) -> None:
+    def _keep(self, key: Key, said: Decision | None) -> None:
         """What was used last stands last; a failure is not remembered."""
         if said is None:
             return

@@ -158,11 +158,13 @@ class Service:
             choice = replace(begun_with, decision_id=self.decider.new_id(), cached=True)
         else:  # of a loop that began elsewhere nobody knows what was drawn: it is not drawn again
             fresh = loop is None or not loop.begun
-            previous = self._last_routes.of(key_of(principal, asked, said[:-1]))
+            follows = pinned is None and len(said) > 1
+            previous = self._last_routes.of(key_of(principal, asked, said[:-1])) if follows else None
             choice = await chooser.choose(said[-1], said[:-1], pinned=pinned, explore=fresh, previous=previous)
         if loop is not None:
             self._loops.put(loop.key, choice)
-        self._last_routes.put(key_of(principal, asked, said), choice.route)
+        if pinned is None:
+            self._last_routes.put(key_of(principal, asked, said), choice.route)
         await self._recorded([choice], said[-1:], principal=principal, started=started)
         return choice
 
