@@ -11,15 +11,14 @@ from router.columnspace import training_rows
 from router.dataset import Dataset
 from router.encoders.protocol import Encoder, Matrix
 from router.errors import DataError, FitError
-from router.features import Features, FeatureSpace, fit_feature_space
+from router.features import Features, FeatureSpace
 from router.fitting import FittedHead, fit_head, folds
 from router.grouping import units, with_groups
 from router.lexicon import Lexicon
-from router.ngrams import fit_ngrams
 from router.pipeline import earlier_of
 from router.rowspace import TrainingRows
 from router.scoring import Floats
-from router.training import NGRAM_MAX_TERMS, NGRAM_MIN_COUNT, finest_head
+from router.training import finest_head, learn_features
 
 ALL = "all"
 
@@ -110,15 +109,7 @@ def labelled_rows(dataset: Dataset, encoder: Encoder, lexicon: Lexicon | None, n
     notify(f"embedding {len(dataset):,} queries")
     embedding = encoder.encode(dataset.texts)
     notify("n-grams and surface features")
-    ngrams = fit_ngrams(dataset.texts, min_count=NGRAM_MIN_COUNT, max_terms=NGRAM_MAX_TERMS)
-    space = fit_feature_space(
-        dataset.texts,
-        embedding,
-        ngrams=ngrams if ngrams.terms else None,
-        lexicon=lexicon,
-        earlier_dim=encoder.spec.sentence_dim if any(dataset.contexts) else 0,
-    )
-    features = space.transform(dataset.texts, embedding, earlier_of(space, encoder, dataset.contexts))
+    space, features = learn_features(dataset, encoder, embedding, lexicon)
     return LabelledRows(
         dataset=dataset,
         unit=units(dataset.queries),

@@ -27,6 +27,7 @@ from eval.run import Run
 
 def evaluate(run: Run) -> Figures:
     """The evaluation JSON: heads, route, by_language, split, and what they were measured on."""
+    heads, named = judged_heads(run), _named(run)
     return {
         "router": run.header.router,
         "bundle": run.header.bundle,
@@ -37,10 +38,10 @@ def evaluate(run: Run) -> Figures:
         "n_units": len(set(run.units)),
         "heads": {
             name: head_figures(head, run.units, seed=run.header.seed, flagged=_flagged(run, name))
-            for name, head in judged_heads(run).items()
+            for name, head in heads.items()
         },
         "agreement": {head: run.header.agreement.get(head) for head in run.header.classes},
-        "errors": {head: summed(head_errors(run, head)) for head in run.header.classes},
+        "errors": {name: summed(judged_errors(head, named)) for name, head in heads.items()},
         "also": also_figures(run),
         "route": route_figures(run),
         "by_route": by_route(run),
@@ -50,15 +51,22 @@ def evaluate(run: Run) -> Figures:
 
 def judged_heads(run: Run) -> dict[str, Judged]:
     """Every head over the records that have its label."""
-    return {
-        head: judge(run.probabilities(head), [record.labels.get(head) for record in run.records], classes=classes)
-        for head, classes in run.header.classes.items()
-    }
+    return {head: judged_head(run, head) for head in run.header.classes}
+
+
+def judged_head(run: Run, head: str) -> Judged:
+    """One head over the records that have its label."""
+    labels = [record.labels.get(head) for record in run.records]
+    return judge(run.probabilities(head), labels, classes=run.header.classes[head])
+
+
+def _named(run: Run) -> list[tuple[str, str]]:
+    return [(record.query_id, record.text) for record in run.records]
 
 
 def head_errors(run: Run, head: str) -> list[Wrong]:
     """The wrong ones of the queries that have a label of this head, the surest first."""
-    return judged_errors(judged_heads(run)[head], [(record.query_id, record.text) for record in run.records])
+    return judged_errors(judged_head(run, head), _named(run))
 
 
 def route_errors(run: Run) -> list[Wrong]:

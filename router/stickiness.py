@@ -42,11 +42,13 @@ def expected_wrong_usd(policy: LabelPolicy, probabilities: Mapping[str, Floats])
 
     A route without a desk that is not the cheap one loses as a desk whose domain is never meant.
     """
-    table, spec = policy.table, policy.table.policy
-    cheap = policy.cheap_probability(probabilities)[:, None]
-    right = right_probability(policy, probabilities)
+    return _wrong_usd(policy, policy.cheap_probability(probabilities), right_probability(policy, probabilities))
+
+
+def _wrong_usd(policy: LabelPolicy, cheap_p: Floats, right: Floats) -> Floats:
+    table, spec, cheap = policy.table, policy.table.policy, cheap_p[:, None]
     loss: Floats = cheap * spec.wrong_dear_usd + (1.0 - cheap - right) * spec.wrong_cheap_usd
-    loss[:, table.names.index(table.cheap)] = (1.0 - cheap[:, 0]) * spec.wrong_cheap_usd
+    loss[:, table.names.index(table.cheap)] = (1.0 - cheap_p) * spec.wrong_cheap_usd
     return loss
 
 
@@ -72,10 +74,10 @@ def sticky(
         return choices
     before = np.asarray(previous, dtype=np.intp)
     rows = np.arange(len(before))
-    loss = expected_wrong_usd(policy, probabilities)
+    right = right_probability(policy, probabilities)
+    loss = _wrong_usd(policy, policy.cheap_probability(probabilities), right)
     gain = loss[rows, np.maximum(before, 0)] - loss[rows, choices.route]
     stays = (before != NONE) & (before != choices.route) & np.isin(choices.rule, FREE) & (gain <= usd)
-    right = right_probability(policy, probabilities)
     return Choices(
         route=np.where(stays, before, choices.route),
         rule=np.where(stays, RULES.index(STAYS), choices.rule),

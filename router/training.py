@@ -181,6 +181,14 @@ def _columns(
     train: Dataset, encoder: Encoder, embedding: Matrix, lexicon: Lexicon | None, notify: Notify
 ) -> tuple[FeatureSpace, Features, TrainingRows]:
     notify("learning n-grams and surface scales")
+    space, features = learn_features(train, encoder, embedding, lexicon)
+    return space, features, training_rows(features)
+
+
+def learn_features(
+    train: Dataset, encoder: Encoder, embedding: Matrix, lexicon: Lexicon | None
+) -> tuple[FeatureSpace, Features]:
+    """The vocabulary and scales of n queries, and their features.   embedding: (n, dim) of them."""
     ngrams = fit_ngrams(train.texts, min_count=NGRAM_MIN_COUNT, max_terms=NGRAM_MAX_TERMS)
     space = fit_feature_space(
         train.texts,
@@ -189,8 +197,7 @@ def _columns(
         lexicon=lexicon,
         earlier_dim=encoder.spec.sentence_dim if any(train.contexts) else 0,
     )
-    features = space.transform(train.texts, embedding, earlier_of(space, encoder, train.contexts))
-    return space, features, training_rows(features)
+    return space, space.transform(train.texts, embedding, earlier_of(space, encoder, train.contexts))
 
 
 def _labelled_heads(train: Dataset, first: str | None) -> list[str]:
