@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +18,10 @@ from router.pipeline import Router
 from router.routes import RouteTable, read_routes
 from router.training import fit, splits_for_training
 from router.types import Query
+
+if TYPE_CHECKING:
+    from agents.gateway.held import Held
+    from tests.clients import Calm
 
 pytest.register_assert_rewrite("tests.compiled_forms")  # before any test imports it, in whatever order
 
@@ -97,3 +102,20 @@ def bundle(router: Router, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("bundles") / "small"
     save(router, target)
     return target
+
+
+@pytest.fixture(scope="module")
+def held(bundle: Path) -> Held:
+    """That router as a server holds it."""
+    from agents.gateway.loading import load_held
+
+    return load_held(bundle)
+
+
+@pytest.fixture
+def calm(held: Held, tmp_path: Path) -> Iterator[Calm]:
+    """A server whose model says "Hello, you." to the first five requests."""
+    from tests.clients import answering
+
+    with answering(held, tmp_path) as found:
+        yield found

@@ -21,16 +21,10 @@ from agents.gateway.choice import CLASSIFIER_BUSY, CLASSIFIER_FAILED, RouteChoic
 from agents.gateway.deciding import RouterAlias, parse_alias
 from agents.gateway.exploring import Exploration
 from agents.gateway.held import Held
-from agents.gateway.loading import load_held
 from agents.gateway.pool import PoolLimits
 from router.errors import PolicyError
 from router.pipeline import Router
 from tests.decided import PATIENT, TEXTS, FakeBundle, choices, decider, run
-
-
-@pytest.fixture(scope="module")
-def held(bundle: Path) -> Held:
-    return load_held(bundle)
 
 
 @pytest.fixture

@@ -14,17 +14,11 @@ import pytest
 from agents.gateway.choice import CLASSIFIER_FAILED, RouteChoice
 from agents.gateway.deciding import Decider
 from agents.gateway.held import Held
-from agents.gateway.loading import load_held
 from router.bundle import bundle_id, save
 from router.bundlefiles import MANIFEST
 from router.errors import BundleError, PolicyError
 from router.pipeline import Router
 from tests.decided import FakeBundle, decider, run
-
-
-@pytest.fixture(scope="module")
-def held(bundle: Path) -> Held:
-    return load_held(bundle)
 
 
 @pytest.fixture

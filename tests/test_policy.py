@@ -15,8 +15,9 @@ from hypothesis.extra import numpy as hnp
 
 from router.errors import PolicyError
 from router.policy import RULES, Choices, Floats, LabelPolicy, true_route
-from router.routes import LabelPolicySpec, RouteTable
-from router.types import Labels, Route
+from router.routes import RouteTable
+from router.types import Labels
+from tests.roads import SPEC, road
 
 CLASSES: Mapping[str, tuple[str, ...]] = {
     "level": ("easy", "hard"),
@@ -26,27 +27,6 @@ CLASSES: Mapping[str, tuple[str, ...]] = {
 EASY, HARD = [1.0, 0.0], [0.0, 1.0]
 SHOP, TRIP, TALK, OUTSIDE = np.eye(4).tolist()
 CALM, URGENT = [1.0, 0.0], [0.0, 1.0]
-SPEC = LabelPolicySpec(
-    complexity_head="level",
-    cheap_label="easy",
-    domain_head="topic",
-    out_of_scope_label="outside",
-    urgency_head="mood",
-    high_label="urgent",
-    wrong_cheap_usd=0.02,
-    wrong_dear_usd=0.01,
-    min_confidence=0.4,
-    max_novelty=0.9,
-)
-
-
-def road(name: str, *, desk: str | None = None, safe: bool = False) -> Route:
-    return Route(
-        name=name, model="m", provider="p", desk=desk, safe=safe,
-        input_tokens=1, output_tokens=1, latency_ms_p50=1.0, latency_ms_p95=2.0,
-    )  # fmt: skip
-
-
 TABLE = RouteTable(
     routes=(road("chat"), road("shop", desk="shop", safe=True), road("trip", desk="trip")),
     cheap="chat",

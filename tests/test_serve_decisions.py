@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,29 +17,16 @@ from agents.gateway.choice import RouteChoice
 from agents.gateway.deciding import Decider
 from agents.gateway.explaining import Explainer
 from agents.gateway.held import Held, LabelBundle, ModelBundle
-from agents.gateway.loading import load_held
 from router.explain import explain
 from router.outcome_explain import explain_outcome
 from router.pipeline import Router
-from tests.clients import ASKED, Calm, answering, client, get, post
+from tests.clients import ASKED, Calm, client, get, post
 from tests.outcome_tables import fitted
 from tests.served import Watched, a_service, logged, ran, served, whole
 
 pytestmark = pytest.mark.loopback
 
 DIESEL = "how much did we spend on diesel in March?"  # which the threshold decides
-
-
-@pytest.fixture(scope="module")
-def held(bundle: Path) -> Held:
-    return load_held(bundle)
-
-
-@pytest.fixture
-def calm(held: Held, tmp_path: Path) -> Iterator[Calm]:
-    """A server whose model says "Hello, you." to the first five requests."""
-    with answering(held, tmp_path) as found:
-        yield found
 
 
 def decided(calm: Calm, **form: object) -> list[dict[str, Any]]:  # Any: JSON

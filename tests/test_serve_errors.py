@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,26 +16,13 @@ import pytest
 from agents.doors.guard import MAX_BODY_BYTES, BodyLimit, Guard
 from agents.gateway.held import Held
 from agents.gateway.keys import KeyStore
-from agents.gateway.loading import load_held
-from tests.clients import ASKED, Calm, answering, client, get, post
+from tests.clients import ASKED, Calm, client, get, post
 from tests.loopback import listening
 from tests.served import BOUND_S, Watched, a_service, ran, records, served, whole
 
 pytestmark = pytest.mark.loopback
 
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def held(bundle: Path) -> Held:
-    return load_held(bundle)
-
-
-@pytest.fixture
-def calm(held: Held, tmp_path: Path) -> Iterator[Calm]:
-    """A server whose model says "Hello, you." to the first five requests."""
-    with answering(held, tmp_path) as found:
-        yield found
 
 
 @pytest.mark.parametrize("name", ["gpt-9", "router-other-0.7"])

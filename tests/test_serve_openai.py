@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,17 @@ import openai
 import pytest
 
 from agents.gateway.held import Held
-from agents.gateway.loading import load_held
 from agents.gateway.settings import FIXED_MESSAGE
 from agents.models.openai_wire import OpenAIModel
 from agents.models.simulated import Step
 from agents.models.upstream import Upstream
 from agents.types import Finished, TextDelta, ToolCall, ToolCallDelta
 from router.errors import ModelError
-from tests.clients import ASKED, BROKEN, TOOL, Calm, answering, client, post
+from tests.clients import ASKED, BROKEN, TOOL, Calm, client, post
 from tests.served import BOUND_S, Watched, a_service, ran, served, whole
 from tests.wire_servers import Reply, openai_text, wire_server
 
 pytestmark = pytest.mark.loopback
-
-
-@pytest.fixture(scope="module")
-def held(bundle: Path) -> Held:
-    return load_held(bundle)
-
-
-@pytest.fixture
-def calm(held: Held, tmp_path: Path) -> Iterator[Calm]:
-    """A server whose model says "Hello, you." to the first five requests."""
-    with answering(held, tmp_path) as found:
-        yield found
 
 
 # ---- Whole answers ----

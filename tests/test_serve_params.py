@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,12 @@ from agents.doors.params import ADVICE
 from agents.doors.person import person
 from agents.gateway.held import Held
 from agents.gateway.keys import KeyStore
-from agents.gateway.loading import load_held
 from agents.models.anthropic_request import lacking
 from agents.types import ModelRequest
-from tests.clients import ASKED, TOOL, Calm, answering, bearer, client, post
+from tests.clients import ASKED, TOOL, Calm, bearer, client, post
 from tests.served import Watched, a_service, logged, served, whole
 
 pytestmark = pytest.mark.loopback
-
-
-@pytest.fixture(scope="module")
-def held(bundle: Path) -> Held:
-    return load_held(bundle)
-
-
-@pytest.fixture
-def calm(held: Held, tmp_path: Path) -> Iterator[Calm]:
-    with answering(held, tmp_path) as found:
-        yield found
 
 
 def asked(calm: Calm, **more: Any) -> openai.types.chat.ChatCompletion:  # Any: the SDK's own, and wrong ones

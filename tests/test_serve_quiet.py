@@ -12,7 +12,6 @@ import pytest
 from agents.doors.guard import Guard
 from agents.gateway.held import Held
 from agents.gateway.keys import KeyStore
-from agents.gateway.loading import load_held
 from agents.models.anthropic_wire import AnthropicModel
 from agents.models.openai_wire import OpenAIModel
 from agents.models.protocol import Model
@@ -34,11 +33,6 @@ THEIRS = (
     "httpcore2",
     "asyncio",
 )  # of this test's own clients; none of them is a server's
-
-
-@pytest.fixture(scope="module")
-def held(bundle: Path) -> Held:
-    return load_held(bundle)
 
 
 @pytest.fixture(autouse=True)

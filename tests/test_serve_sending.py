@@ -20,7 +20,6 @@ from agents.doors.chat_run import opened, streamed
 from agents.doors.sending import StreamedTurn
 from agents.gateway.events import ChatRequest
 from agents.gateway.held import Held
-from agents.gateway.loading import load_held
 from agents.gateway.settings import Settings
 from agents.types import Message, TextDelta
 from tests.clients import ASKED, client
@@ -28,11 +27,6 @@ from tests.loopback import listening
 from tests.served import BOUND_S, Gate, Watched, a_service, logged, ran, records, served
 
 pytestmark = pytest.mark.loopback
-
-
-@pytest.fixture(scope="module")
-def held(bundle: Path) -> Held:
-    return load_held(bundle)
 
 
 @pytest.mark.parametrize("asked_for", [False, True])

@@ -18,7 +18,6 @@ from agents.doors.kept import KEPT_BYTES
 from agents.doors.session import LONGEST_ID, Session, Sessions
 from agents.doors.socket import talk
 from agents.gateway.deciding import Held
-from agents.gateway.loading import load_held
 from agents.gateway.settings import Settings
 from agents.models.simulated import Step
 from agents.types import TextDelta
@@ -32,11 +31,6 @@ pytestmark = pytest.mark.loopback
 PATIENT = Settings(retries=0, first_event_s=60.0, failover_s=60.0, between_events_s=60.0)
 BROKEN = ModelError("the stream broke.", kind="broken_stream")
 STOPS_S = 20.0  # 1 s for connections, 2 for turns and 2 for answers, on a busy machine
-
-
-@pytest.fixture(scope="module")
-def held(bundle: Path) -> Held:
-    return load_held(bundle)
 
 
 @pytest.fixture

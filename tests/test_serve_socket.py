@@ -13,7 +13,6 @@ from agents.doors.guard import Guard
 from agents.doors.socket import TURNS_AT_ONCE
 from agents.gateway.deciding import Held
 from agents.gateway.keys import KeyStore
-from agents.gateway.loading import load_held
 from agents.gateway.settings import FIXED_MESSAGE, Settings
 from agents.models.simulated import Step
 from agents.types import Finished, TextDelta, ToolCallDelta
@@ -25,11 +24,6 @@ pytestmark = pytest.mark.loopback
 
 BROKEN = ModelError("the stream broke.", kind="broken_stream")
 PATIENT = Settings(retries=0, first_event_s=60.0, failover_s=60.0)
-
-
-@pytest.fixture(scope="module")
-def held(bundle: Path) -> Held:
-    return load_held(bundle)
 
 
 @pytest.fixture

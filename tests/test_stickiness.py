@@ -12,32 +12,13 @@ from hypothesis import strategies as st
 
 from router.errors import DataError, PolicyError
 from router.policy import RULES, LabelPolicy
-from router.routes import LabelPolicySpec, RouteTable, table_from_mapping, table_to_mapping
+from router.routes import RouteTable, table_from_mapping, table_to_mapping
 from router.stickiness import NONE, expected_wrong_usd, stays_on, sticky
-from router.types import Route
+from tests.roads import SPEC as SURE
+from tests.roads import road
 
 CLASSES = {"level": ("easy", "hard"), "topic": ("shop", "trip", "outside"), "mood": ("calm", "urgent")}
-SPEC = LabelPolicySpec(
-    complexity_head="level",
-    cheap_label="easy",
-    domain_head="topic",
-    out_of_scope_label="outside",
-    urgency_head="mood",
-    high_label="urgent",
-    wrong_cheap_usd=0.02,
-    wrong_dear_usd=0.01,
-    min_confidence=0.3,
-    max_novelty=0.9,
-)
-
-
-def road(name: str, *, desk: str | None = None, safe: bool = False) -> Route:
-    return Route(
-        name=name, model="m", provider="p", desk=desk, safe=safe,
-        input_tokens=1, output_tokens=1, latency_ms_p50=1.0, latency_ms_p95=2.0,
-    )  # fmt: skip
-
-
+SPEC = replace(SURE, min_confidence=0.3)
 TABLE = RouteTable(
     routes=(road("chat"), road("shop", desk="shop"), road("trip", desk="trip"), road("help", safe=True)),
     cheap="chat",
